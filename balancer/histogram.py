@@ -1,0 +1,75 @@
+"""Durations counted in buckets: plain integers on the hot path, read at scrape time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class HistogramSnapshot:
+    """What a histogram had counted at one moment.
+
+    ``counts`` has one entry per bound (not cumulative: values up to that bound and above the one before) and a last
+    one for what lies above all bounds. ``bounds`` and ``total`` are in seconds.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+    def quantile(self, share: float) -> float | None:
+        """The duration (seconds) below which that share of the values lies, linear within a bucket; None if empty.
+
+        Values above the last bound count as the last bound.
+        """
+        wanted = share * self.count
+        if wanted <= 0:
+            return None
+        seen = 0
+        lower = 0.0
+        for bound, count in zip(self.bounds, self.counts, strict=False):
+            if count and seen + count >= wanted:
+                return lower + (bound - lower) * (wanted - seen) / count
+            seen += count
+            lower = bound
+        return self.bounds[-1]
+
+    def since(self, earlier: HistogramSnapshot) -> HistogramSnapshot:
+        """What was counted after ``earlier``, a snapshot of the same histogram."""
+        return HistogramSnapshot(
+            bounds=self.bounds,
+            counts=tuple(now - then for now, then in zip(self.counts, earlier.counts, strict=True)),
+            total=self.total - earlier.total,
+        )
+
+
+class Histogram:
+    """Counts durations in fixed buckets.
+
+    >>> histogram = Histogram((0.001, 0.01))
+    >>> histogram.record(0.002)
+    >>> histogram.snapshot().counts
+    (0, 1, 0)
+    """
+
+    __slots__ = ("_bounds", "_counts", "_total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """``bounds``: the upper ends of the buckets in seconds, rising."""
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._total = 0.0
+
+    def record(self, seconds: float) -> None:
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._total += seconds
+
+    def snapshot(self) -> HistogramSnapshot:
+        return HistogramSnapshot(bounds=self._bounds, counts=tuple(self._counts), total=self._total)

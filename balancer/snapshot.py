@@ -1,0 +1,131 @@
+"""Frozen views of the running proxy, for whoever shows it: status, metrics, command line.
+
+All gauges and counters outside are read from these, so that no two of them can disagree. Times are seconds; points in
+time are Unix time.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+
+from config.model import GroupType, Role
+from health.state import Health
+
+from .histogram import HistogramSnapshot
+
+
+class Will(enum.Enum):
+    """What the operator wants of a device."""
+
+    READY = "ready"
+    DRAIN = "drain"  # no new requests; what is outstanding and pinned may end
+    MAINT = "maint"  # out at once; connections are closed, pings stop
+
+
+class Outcome(enum.Enum):
+    """How an exchange ended, as the label `outcome` says it."""
+
+    OK = "ok"
+    DEVICE_ERROR = "device_error"  # the device answered ERRO
+    BLOCKED = "blocked"
+    NO_DEVICE = "no_device"
+    UNKNOWN = "unknown"
+    BUSY = "busy"
+    TIMEOUT = "timeout"
+    MALFORMED = "malformed"
+    SHUTDOWN = "shutdown"
+    LOGIN_LOST = "login_lost"
+
+
+class ProxyState(enum.Enum):
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@attrs.frozen(kw_only=True)
+class DeviceSnapshot:
+    name: str
+    address: str
+    role: Role
+    will: Will
+    health: Health
+    in_service: bool  # gets requests now
+    reason: str  # why it is as it is; empty where there is nothing to say
+    since: float  # when health or will last changed, Unix time
+    weight: float
+    outstanding: int
+    limit: int  # of outstanding
+    outcomes: Mapping[str, int]  # attempts by how they ended: ok, device_error, lost, timeout, bad_answer, abandoned
+    duration: HistogramSnapshot  # from request written to answer read, since start
+    recent: HistogramSnapshot  # the same, over about the last minute
+    last_ping: float | None  # seconds the last good ping took
+    connections: Mapping[str, int]  # by state: idle, busy, dialling, private
+    ejections: Mapping[str, int]  # by reason
+
+    @property
+    def requests(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def errors(self) -> int:
+        """Attempts that failed by the device's fault; a well-formed ERRO answer is none."""
+        return sum(self.outcomes.get(name, 0) for name in ("lost", "timeout", "bad_answer"))
+
+
+@attrs.frozen(kw_only=True)
+class CommandSnapshot:
+    command: str  # a code of the catalogue, or "other"
+    outcomes: Mapping[str, int]
+    duration: HistogramSnapshot  # from the request read to the answer written
+
+
+@attrs.frozen(kw_only=True)
+class GroupSnapshot:
+    name: str
+    type: GroupType
+    devices: tuple[DeviceSnapshot, ...]
+    commands: tuple[CommandSnapshot, ...]  # only those seen
+    proxy_duration: HistogramSnapshot  # from the request read to the answer written, less the device's time
+    queued: int
+    retries: Mapping[str, int]  # requests sent again, by reason: lost, timeout, bad_answer, not_written
+    failovers: int  # a backup came into service for a lost production device
+    would_block: int  # requests that `mode: detect` let pass
+    pinned: Mapping[str, int]  # clients pinned to a device now, by the code that pinned them
+
+    @property
+    def usable(self) -> bool:
+        return any(device.in_service for device in self.devices)
+
+
+@attrs.frozen(kw_only=True)
+class ListenerSnapshot:
+    name: str
+    bind: str  # with the real port
+    group: str
+    connections: Mapping[str, int]  # by kind: shared, session, pinned
+    handshaking: int
+    handshakes: Mapping[str, int]  # by result: ok, refused, timeout, crowded, error
+
+
+@attrs.frozen(kw_only=True)
+class ProxySnapshot:
+    state: ProxyState
+    started: float  # Unix time
+    groups: tuple[GroupSnapshot, ...]
+    listeners: tuple[ListenerSnapshot, ...]
+    certificates: Mapping[str, float]  # file -> when it, or its CRL, ends, Unix time
+    reloads: Mapping[str, int]  # by result: ok, failed
+
+
+class Operable(Protocol):
+    """What an operator's tools may see and do. Called on the loop; never blocks."""
+
+    def snapshot(self) -> ProxySnapshot: ...
+
+    def set_will(self, group: str, device: str, will: Will) -> None:
+        """Raises LookupError, naming what does not exist."""
