@@ -1,0 +1,145 @@
+"""The `guardian` command: finds a subcommand, runs it, and turns whatever happens into an exit code.
+
+0 fine, 1 the answer is no, 2 wrong usage, 3 cannot reach the proxy, 130 interrupted. No traceback reaches a user unless
+GUARDIAN_DEBUG is set. Subcommands are imported when they are asked for, and `--help` imports none of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+import click
+
+from . import console
+
+
+class Place(NamedTuple):
+    """Where a subcommand is, and its line in `--help`."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: Final[Mapping[str, Place]] = {
+    "run": Place("guardian.commands.run", "run", "Serve in the foreground until SIGTERM or SIGINT."),
+    "check": Place("guardian.commands.check", "check", "Say what is wrong with a configuration."),
+    "status": Place("guardian.commands.status", "status", "Show groups and devices of a running proxy."),
+    "device": Place("guardian.commands.device", "device", "Bring a device in, drain it, or take it out."),
+    "pki": Place("guardian.commands.pki", "pki", "Make a throw-away CA and certificates."),
+}
+ENTRY_POINTS: Final = "guardian.commands"
+# An entry point carries no text, and to load it only for its help would make `--help` slow.
+ENTRY_POINT_HELP: Final[Mapping[str, str]] = {
+    "demo": "Run proxy, emulated devices and traffic, and show a failover.",
+    "simulate": "Be one emulated device.",
+}
+
+
+class Commands(click.Group):
+    """Subcommands of this package, then those registered under the entry point group `guardian.commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*COMMANDS, *_entry_points()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the subcommand. Raises ClickException when it is there and cannot be loaded."""
+        if cmd_name in COMMANDS:
+            place = COMMANDS[cmd_name]
+        elif cmd_name in (registered := _entry_points()):
+            module, _, attribute = registered[cmd_name].partition(":")
+            place = Place(module, attribute, "")
+        else:
+            return None
+        try:
+            command = getattr(import_module(place.module), place.attribute)
+        except Exception as exc:
+            if console.debugging():
+                raise
+            raise click.ClickException(
+                f"the command '{cmd_name}' cannot be loaded: {console.one_line(exc)}. "
+                f"It should be '{place.attribute}' in {place.module}; is the installation complete?"
+            ) from exc
+        if not isinstance(command, click.Command):
+            raise click.ClickException(f"{place.module}:{place.attribute} is no command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but without loading every command to guess what an unknown one was meant to be."""
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None:
+            if name.startswith("-"):
+                ctx.fail(f"no such option: {name}")
+            ctx.fail(f"no such command '{name}'; there are {', '.join(self.list_commands(ctx))}")
+        return name, command, args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        helps = {name: COMMANDS[name].help if name in COMMANDS else ENTRY_POINT_HELP.get(name, "")
+                 for name in self.list_commands(ctx)}  # fmt: skip
+        with formatter.section("Commands"):
+            formatter.write_dl(list(helps.items()))
+
+
+def _entry_points() -> dict[str, str]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 (only some calls need it)
+
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+        try:
+            known = version("guardian-hsm")
+        except PackageNotFoundError:
+            known = "(not installed)"
+        console.say(f"guardian {known}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+def guardian() -> None:
+    """A load balancer for Futurex HSMs that understands Excrypt.
+
+    Exit codes: 0 fine, 1 the answer is no, 2 wrong usage, 3 cannot reach the proxy.
+    """
+
+
+def execute(args: list[str]) -> int:
+    """Run one command line and return its exit code. What went wrong is printed."""
+    try:
+        verdict: Any = guardian.main(args, prog_name="guardian", standalone_mode=False, color=console.colour())
+    except click.ClickException as exc:
+        console.complain(exc)
+        return exc.exit_code
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        console.say("guardian: interrupted", err=True)
+        return 130
+    except BrokenPipeError:  # whoever read our output wants no more of it
+        console.flush()
+        return 0
+    except Exception as exc:
+        if console.debugging():
+            raise
+        console.say(f"guardian: {console.one_line(exc)} (GUARDIAN_DEBUG=1 shows where)", err=True)
+        return 1
+    return verdict if isinstance(verdict, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    code = execute(sys.argv[1:])
+    console.flush()
+    sys.exit(code)

@@ -1,0 +1,53 @@
+"""`guardian check`: everything that is wrong with a configuration, in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guardian import console
+
+
+@click.command()
+@click.argument("config", type=click.Path(dir_okay=False, path_type=Path))
+def check(config: Path) -> int:
+    """Validate CONFIG and read every file it names.
+
+    Prints one line for each problem: FILE:LINE: key: what is wrong, what would be right. Exit code 0 when there is
+    none, else 1.
+    """
+    from config.loader import load  # noqa: PLC0415 (YAML, cattrs and cryptography)
+
+    loaded = load(config, read_files=True)
+    if loaded.problems or loaded.config is None:
+        for problem in loaded.problems:
+            console.say(str(problem))
+        console.say(f"{config}: {_count(len(loaded.problems), 'problem')}", err=True)
+        return 1
+    found = loaded.config
+    devices = sum(len(group.devices) for group in found.groups)
+    files = len(set(_paths(found)))
+    console.say(
+        f"{config}: fine: {_count(len(found.listeners), 'listener')}, {_count(len(found.groups), 'group')}, "
+        f"{_count(devices, 'device')}; {_count(files, 'file')} it names read"
+    )
+    return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _paths(section: Any) -> Iterator[Path]:
+    """Every file that a part of the configuration names."""
+    if isinstance(section, Path):
+        yield section
+    elif isinstance(section, tuple):
+        for part in section:
+            yield from _paths(part)
+    elif hasattr(section, "__attrs_attrs__") and not isinstance(section, Mapping):
+        for attribute in section.__attrs_attrs__:
+            yield from _paths(getattr(section, attribute.name))
