@@ -21,7 +21,12 @@ _DEEPEST: Final = 3
 _WIDEST: Final = 32  # entries of one list or mapping
 
 # A key is refused when its last word is one of these: `client_pin` is, `pin_count` and `key_file` are not.
-_SECRET_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_SECRET_WORDS: Final = frozenset({
+    "password", "passphrase", "secret", "secrets", "token", "key", "keys", "pin", "private",
+    "authorization", "credential", "credentials",
+    "request", "answer", "message", "body", "field", "fields", "value", "values", "data", "payload", "frame", "raw",
+})  # fmt: skip
+_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 _EXCRYPT: Final = re.compile(r"\[AO[^\]]*\]?")
 _PEM: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 
