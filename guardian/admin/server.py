@@ -1,0 +1,160 @@
+"""The admin port: accepts connections and keeps them apart, so that none can end the proxy."""
+
+from __future__ import annotations
+
+import ssl
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import structlog
+import trio
+
+from balancer.snapshot import Operable
+from config.model import Admin, Bind
+from guardian.logs import RateLimited
+
+from .access import Access, is_loopback
+from .connection import Connection, Times
+from .routes import Routes
+from .tls import certificate_names, server_context
+
+CONNECTIONS: Final = 128
+
+
+async def serve_admin(
+    admin: Admin,
+    proxy: Operable,
+    *,
+    times: Times = Times(),  # noqa: B008 (frozen)
+    task_status: trio.TaskStatus[Bind] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the admin port until cancelled; reports the address it listens on, with the real port.
+
+    Raises OSError when the port or a file cannot be had, ValueError when what is asked for is unsafe. Cancelling closes
+    every connection at once.
+    """
+    context = server_context(admin.tls) if admin.tls else None
+    token = _read_token(admin)
+    mutual = admin.tls is not None and bool(admin.tls.ca)
+    if token is None and not mutual and not is_loopback(admin.bind.host):
+        raise ValueError(f"admin.bind {admin.bind} is open to other machines: give it a token_file or tls with ca")
+    access = Access(token=token, names=[admin.bind.host, *(certificate_names(admin.tls) if admin.tls else ())])
+    server = _Server(Routes(proxy, access, _version()), context, times)
+    listeners = await trio.open_tcp_listeners(admin.bind.port, host=admin.bind.host)
+    if admin.bind.port == 0:  # each would have a port of its own
+        for spare in listeners[1:]:
+            await spare.aclose()
+        del listeners[1:]
+    try:
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(server.accept, listener, nursery)
+            port = listeners[0].socket.getsockname()[1]
+            task_status.started(Bind(host=admin.bind.host, port=port))
+    finally:
+        for listener in listeners:
+            listener.socket.close()
+
+
+class _Server:
+    """Accepts and bounds connections. When there is no room, the one that has waited longest for its client goes."""
+
+    def __init__(self, routes: Routes, context: ssl.SSLContext | None, times: Times) -> None:
+        self._routes = routes
+        self._context = context
+        self._times = times
+        self._open = 0
+        self._waiting: dict[trio.CancelScope, None] = {}
+        self._log = structlog.get_logger()
+        self._accept_faults = RateLimited()
+        self._client_faults = RateLimited()
+
+    async def accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as exc:  # no descriptors, a client gone before its accept, ...: none is a reason to stop
+                held = self._accept_faults.admit(trio.current_time())
+                if held is not None:
+                    self._log.warning("admin cannot accept", error=exc, held_back=held)
+                await trio.sleep(0.1)
+                continue
+            if self._open >= CONNECTIONS and not self._make_room():
+                stream.socket.close()
+                continue
+            self._open += 1
+            nursery.start_soon(self._barrier, stream)
+
+    def _make_room(self) -> bool:
+        for scope in self._waiting:
+            del self._waiting[scope]
+            scope.cancel()
+            return True
+        return False
+
+    async def _barrier(self, stream: trio.SocketStream) -> None:
+        """Nothing but a cancellation leaves a connection: an exception here would end the whole server."""
+        try:
+            await self._serve(stream)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client is gone
+        except Exception as exc:  # noqa: BLE001 (the barrier)
+            held = self._client_faults.admit(trio.current_time())
+            if held is not None:
+                self._log.error("admin connection failed", exc_info=exc, held_back=held)
+        finally:
+            self._open -= 1
+            stream.socket.close()
+
+    async def _serve(self, plain: trio.SocketStream) -> None:
+        local, peer = plain.socket.getsockname()[0], plain.socket.getpeername()[0]
+        stream: trio.abc.Stream = plain
+        if self._context is not None:
+            secure = trio.SSLStream(plain, self._context, server_side=True, https_compatible=True)
+            if not await self._shake_hands(secure, peer):
+                return
+            stream = secure
+        connection = Connection(
+            stream,
+            self._routes.answer,
+            waiting=self._waiting,
+            times=self._times,
+            secure=self._context is not None,
+            local_host=local,
+            peer=peer,
+        )
+        await connection.serve()
+        with trio.move_on_after(self._times.linger):
+            await stream.aclose()
+
+    async def _shake_hands(self, stream: trio.SSLStream[trio.SocketStream], peer: str) -> bool:
+        scope = trio.CancelScope(deadline=trio.current_time() + self._times.request)
+        self._waiting[scope] = None
+        try:
+            with scope:
+                await stream.do_handshake()
+                return True
+        except trio.BrokenResourceError as exc:
+            held = self._client_faults.admit(trio.current_time())
+            if held is not None:
+                cause = exc.__cause__ or exc
+                self._log.warning("admin handshake failed", peer=peer, error=cause, held_back=held)
+        finally:
+            self._waiting.pop(scope, None)
+        return False
+
+
+def _read_token(admin: Admin) -> bytes | None:
+    if admin.token_file is None:
+        return None
+    token = admin.token_file.read_bytes().strip()
+    if not token:
+        raise ValueError(f"{admin.token_file}: the admin token is empty")
+    return token
+
+
+def _version() -> str:
+    try:
+        return version("guardian-hsm")
+    except PackageNotFoundError:
+        return "unknown"
