@@ -1,0 +1,160 @@
+"""The admin port seen from the command line: one blocking HTTP request at a time."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import attrs
+import click
+
+ADMIN: Final = "http://127.0.0.1:9190"
+_LONGEST: Final = 16_777_216  # bytes of an answer
+_TIMEOUT: Final = 10.0  # seconds for one request
+
+
+class UnreachableError(click.ClickException):
+    """Nothing at the admin address answers as a Guardian does."""
+
+    exit_code = 3
+
+
+class RefusedError(click.ClickException):
+    """The proxy answered, and the answer is no."""
+
+    exit_code = 1
+
+
+@attrs.frozen(kw_only=True)
+class Remote:
+    """A running proxy, by its admin address.
+
+    Every call blocks, and raises UnreachableError or RefusedError with a text for people.
+    """
+
+    admin: str
+    token: str | None = attrs.field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
+
+    def status(self) -> dict[str, Any]:
+        """What `/status` answers."""
+        found = self._call("GET", "/status")
+        if not isinstance(found.get("groups"), list):
+            raise UnreachableError(f"what answers at {self.admin} is no Guardian: its /status has no groups")
+        return found
+
+    def set_will(self, group: str, device: str, will: str) -> None:
+        self._call("POST", f"/groups/{quote(group, safe='')}/devices/{quote(device, safe='')}/{will}")
+
+    def _call(self, method: str, path: str) -> dict[str, Any]:
+        try:
+            code, body = self._exchange(method, path)
+        except ssl.SSLError as exc:
+            raise UnreachableError(
+                f"no TLS with {self.admin}: {exc.reason or exc}. Does it need --ca, or --certificate and --key?"
+            ) from exc
+        except (OSError, http.client.HTTPException) as exc:
+            why = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+            raise UnreachableError(
+                f"cannot reach the proxy at {self.admin}: {why}. "
+                "Is `guardian run` running, and is this its admin.bind? Say another with --admin or GUARDIAN_ADMIN."
+            ) from exc
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            raise UnreachableError(f"what answers at {self.admin} is no Guardian: status {code}, no JSON object")
+        if code == 401:
+            raise RefusedError(f"{self.admin} wants a token: give --token-file or GUARDIAN_TOKEN_FILE")
+        if code != 200:
+            raise RefusedError(f"{self.admin} refused: {content.get('error', f'status {code}')}")
+        return content
+
+    def _exchange(self, method: str, path: str) -> tuple[int, bytes]:
+        parts = urlsplit(self.admin)
+        host = parts.hostname or ""
+        connection: http.client.HTTPConnection
+        if self.tls is not None:
+            connection = http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT, context=self.tls)
+        else:
+            connection = http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
+        try:
+            headers = {"Accept": "application/json", "Connection": "close"}
+            if self.token is not None:
+                headers["Authorization"] = f"Bearer {self.token}"
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(_LONGEST)
+        finally:
+            connection.close()
+
+
+def admin_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options that say where the proxy is; it gets a `Remote` as its first argument."""
+
+    @click.option("--admin", envvar="GUARDIAN_ADMIN", default=ADMIN, show_default=True, metavar="URL",
+                  help="Where the proxy's admin port is; also GUARDIAN_ADMIN.")  # fmt: skip
+    @click.option("--token-file", envvar="GUARDIAN_TOKEN_FILE", type=click.Path(path_type=Path), metavar="FILE",
+                  help="Holds the admin token; also GUARDIAN_TOKEN_FILE.")  # fmt: skip
+    @click.option("--ca", type=click.Path(path_type=Path), metavar="FILE",
+                  help="Trust this CA for an https address, instead of the system's.")  # fmt: skip
+    @click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE",
+                  help="Show this certificate, for an admin port that wants one.")  # fmt: skip
+    @click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="The key of --certificate.")
+    @wraps(command)
+    def with_remote(
+        *args: Any,
+        admin: str,
+        token_file: Path | None,
+        ca: Path | None,
+        certificate: Path | None,
+        key: Path | None,
+        **kwargs: Any,
+    ) -> int:
+        _check_address(admin)
+        remote = Remote(admin=admin, token=_read_token(token_file), tls=_context(admin, ca, certificate, key))
+        return command(remote, *args, **kwargs)
+
+    return with_remote
+
+
+def _check_address(admin: str) -> None:
+    try:
+        parts = urlsplit(admin)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and parts.path in ("", "/")
+    except ValueError:
+        good = False
+    if not good:
+        raise click.BadParameter(f"{admin!r} is no address like {ADMIN}", param_hint="'--admin'")
+
+
+def _read_token(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        token = file.read_text("ascii").strip()
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is not ASCII text"
+        raise click.BadParameter(f"cannot read {file}: {why}", param_hint="'--token-file'") from exc
+    if not token.isprintable():
+        raise click.BadParameter(f"{file} holds more than one line", param_hint="'--token-file'")
+    return token
+
+
+def _context(admin: str, ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if not admin.startswith("https:"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key, "")
+    except OSError as exc:  # ssl.SSLError is one
+        raise click.UsageError(f"cannot use --ca, --certificate or --key: {exc.strerror or exc}") from exc
+    return context
