@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from balancer.snapshot import Outcome
+from guardian.metrics import render
+from health.state import Health
+from tests.support import operable
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+# The contract: name, type, labels.
+PROMISED = {
+    "guardian_requests_total": ("counter", {"group", "command", "outcome"}),
+    "guardian_request_duration_seconds": ("histogram", {"group", "command"}),
+    "guardian_proxy_duration_seconds": ("histogram", {"group"}),
+    "guardian_device_requests_total": ("counter", {"group", "device", "outcome"}),
+    "guardian_device_duration_seconds": ("histogram", {"group", "device"}),
+    "guardian_device_outstanding": ("gauge", {"group", "device"}),
+    "guardian_device_in_service": ("gauge", {"group", "device"}),
+    "guardian_device_health": ("gauge", {"group", "device", "state"}),
+    "guardian_device_connections": ("gauge", {"group", "device", "state"}),
+    "guardian_retries_total": ("counter", {"group", "reason"}),
+    "guardian_failovers_total": ("counter", {"group"}),
+    "guardian_ejections_total": ("counter", {"group", "device", "reason"}),
+    "guardian_client_connections": ("gauge", {"listener", "kind"}),
+    "guardian_tls_handshakes_total": ("counter", {"listener", "result"}),
+    "guardian_certificate_expiry_timestamp_seconds": ("gauge", {"file"}),
+    "guardian_config_reloads_total": ("counter", {"result"}),
+}
+
+
+def families(accept: str = "", snapshot: object = None) -> dict[str, Metric]:
+    body, content_type = render(snapshot or operable.proxy(), "1.2.3", accept)  # type: ignore[arg-type]
+    parse = parse_openmetrics if "openmetrics" in content_type else parse_text
+    return {family.name: family for family in parse(body.decode())}
+
+
+def value(found: dict[str, Metric], name: str, **labels: str) -> float:
+    """The one sample of that name and exactly these labels."""
+    samples = [s for family in found.values() for s in family.samples if s.name == name and s.labels == labels]
+    assert len(samples) == 1, (name, labels, samples)
+    return samples[0].value
+
+
+@pytest.mark.parametrize("accept", ["", "text/plain; version=0.0.4", OPENMETRICS])
+@pytest.mark.parametrize("name", PROMISED)
+def test_every_promised_metric_has_its_type_and_labels(name: str, accept: str) -> None:
+    kind, labels = PROMISED[name]
+    family = families(accept)[name.removesuffix("_total")]
+    assert family.type == kind
+    assert family.samples
+    for sample in family.samples:
+        assert set(sample.labels) - {"le"} == labels
+        assert sample.name in {name, f"{name}_bucket", f"{name}_sum", f"{name}_count"}
+
+
+def test_values_are_those_of_the_snapshot() -> None:
+    found = families()
+    for number, outcome in enumerate(Outcome, 1):
+        labels = {"group": "payments", "command": "RSAS", "outcome": outcome.value}
+        assert value(found, "guardian_requests_total", **labels) == number
+    hsm1 = {"group": "payments", "device": "hsm1"}
+    assert value(found, "guardian_device_requests_total", **hsm1, outcome="ok") == 90
+    assert value(found, "guardian_device_outstanding", **hsm1) == 3
+    assert value(found, "guardian_device_in_service", **hsm1) == 1
+    assert value(found, "guardian_device_connections", **hsm1, state="private") == 1
+    assert value(found, "guardian_retries_total", group="payments", reason="lost") == 3
+    assert value(found, "guardian_failovers_total", group="payments") == 1
+    assert value(found, "guardian_ejections_total", **hsm1, reason="failures") == 1
+    assert value(found, "guardian_client_connections", listener="excrypt", kind="shared") == 10
+    assert value(found, "guardian_tls_handshakes_total", listener="excrypt", result="refused") == 2
+    file = "/etc/guardian/guardian.crt"
+    assert value(found, "guardian_certificate_expiry_timestamp_seconds", file=file) == 1_800_000_000
+    assert value(found, "guardian_config_reloads_total", result="ok") == 2
+    assert value(found, "guardian_queued", group="payments") == 2
+    assert value(found, "guardian_would_block_total", group="payments") == 7
+
+
+def test_a_first_event_is_a_step_from_zero() -> None:
+    found = families()
+    assert value(found, "guardian_config_reloads_total", result="failed") == 0
+    assert value(found, "guardian_retries_total", group="payments", reason="timeout") == 0
+    assert value(found, "guardian_device_requests_total", group="payments", device="hsm1", outcome="bad_answer") == 0
+    assert value(found, "guardian_tls_handshakes_total", listener="excrypt", result="crowded") == 0
+
+
+@pytest.mark.parametrize("health", Health)
+def test_each_health_is_a_series_and_one_of_them_is_1(health: Health) -> None:
+    snapshot = operable.proxy(operable.group("payments", operable.device(health=health)))
+    samples = families(snapshot=snapshot)["guardian_device_health"].samples
+    assert {sample.labels["state"]: sample.value for sample in samples} == {
+        state.value: float(state is health) for state in Health
+    }
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_buckets_hold_all_values_up_to_their_bound(accept: str) -> None:
+    family = families(accept)["guardian_device_duration_seconds"]
+    samples = [sample for sample in family.samples if sample.labels["device"] == "hsm1"]
+    buckets = {float(s.labels["le"]): s.value for s in samples if s.name.endswith("_bucket")}
+    assert buckets == {0.0005: 1, 0.001: 1, 0.01: 2, 0.1: 3, 1.0: 3, float("inf"): 4}
+    assert {s.name: s.value for s in samples if "le" not in s.labels} == {
+        "guardian_device_duration_seconds_sum": pytest.approx(5.0254),
+        "guardian_device_duration_seconds_count": 4,
+    }
+
+
+def test_what_clients_choose_makes_no_series() -> None:
+    body, _ = render(operable.proxy(), "1.2.3", "")
+    assert b"ZZZZ" not in body
+    assert value(families(), "guardian_pinned_clients", group="payments") == 3
+
+
+@pytest.mark.parametrize("name", ['with "quotes"', "back\\slash", "line\nbreak", "ünï"])
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_odd_file_names_survive(name: str, accept: str) -> None:
+    found = families(accept, operable.proxy(certificates={name: 1.0}))
+    assert value(found, "guardian_certificate_expiry_timestamp_seconds", file=name) == 1.0
+
+
+ODD_ACCEPTS = (
+    "application/openmetrics-text; version=x",
+    "application/openmetrics-text; version=1.x.0",
+    "text/plain; version=;escaping=nonsense",
+    "*/*;q=zero, ,;;=,application/openmetrics-text;version",
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+)
+
+
+@pytest.mark.parametrize("accept", ODD_ACCEPTS)
+def test_no_accept_header_breaks_a_scrape(accept: str) -> None:
+    assert "guardian_device_health" in families(accept)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_nothing() -> None:
+    body, _ = render(operable.proxy(), "1.2.3", "")
+    checked = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")

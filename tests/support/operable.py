@@ -1,0 +1,141 @@
+"""A proxy as the operator's tools see one, without any proxy behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from balancer.histogram import Histogram, HistogramSnapshot
+from balancer.snapshot import (
+    CommandSnapshot,
+    DeviceSnapshot,
+    GroupSnapshot,
+    ListenerSnapshot,
+    Outcome,
+    ProxySnapshot,
+    ProxyState,
+    Will,
+)
+from config.model import GroupType, Role
+from health.state import Health
+
+BOUNDS = (0.0005, 0.001, 0.01, 0.1, 1.0)
+
+
+def histogram(*seconds: float) -> HistogramSnapshot:
+    counted = Histogram(BOUNDS)
+    for value in seconds:
+        counted.record(value)
+    return counted.snapshot()
+
+
+def device(name: str = "hsm1", **changes: Any) -> DeviceSnapshot:
+    known = DeviceSnapshot(
+        name=name,
+        address="10.0.8.30:9100",
+        role=Role.PRODUCTION,
+        will=Will.READY,
+        health=Health.UP,
+        in_service=True,
+        reason="",
+        since=1_790_000_000.0,
+        weight=1.0,
+        outstanding=3,
+        limit=32,
+        outcomes={"ok": 90, "device_error": 5, "lost": 2, "timeout": 1},
+        duration=histogram(0.0004, 0.005, 0.02, 5.0),
+        recent=histogram(0.005, 0.005),
+        last_ping=0.0021,
+        connections={"idle": 5, "busy": 3, "private": 1},
+        ejections={"failures": 1},
+    )
+    return attrs.evolve(known, **changes)
+
+
+def group(name: str = "payments", *devices: DeviceSnapshot, **changes: Any) -> GroupSnapshot:
+    known = GroupSnapshot(
+        name=name,
+        type=GroupType.HSM,
+        devices=devices or (device("hsm1", role=Role.PRIMARY), device("hsm2")),
+        commands=(
+            CommandSnapshot(
+                command="RSAS",
+                outcomes={outcome.value: number for number, outcome in enumerate(Outcome, 1)},
+                duration=histogram(0.0009, 0.003, 0.03),
+            ),
+            CommandSnapshot(command="other", outcomes={"ok": 4}, duration=histogram(0.2)),
+        ),
+        proxy_duration=histogram(0.0001, 0.0001, 0.0002),
+        queued=2,
+        retries={"lost": 3},
+        failovers=1,
+        would_block=7,
+        pinned={"RKLG": 1, "ZZZZ": 2},
+    )
+    return attrs.evolve(known, **changes)
+
+
+def proxy(*groups: GroupSnapshot, **changes: Any) -> ProxySnapshot:
+    known = ProxySnapshot(
+        state=ProxyState.SERVING,
+        started=1_790_000_000.0,
+        groups=groups or (group(),),
+        listeners=(
+            ListenerSnapshot(
+                name="excrypt",
+                bind="127.0.0.1:9100",
+                group="payments",
+                connections={"shared": 10, "pinned": 3},
+                handshaking=1,
+                handshakes={"ok": 20, "refused": 2},
+            ),
+        ),
+        certificates={"/etc/guardian/guardian.crt": 1_800_000_000.0},
+        reloads={"ok": 2},
+    )
+    return attrs.evolve(known, **changes)
+
+
+class FakeProxy:
+    """Shows the snapshot it was given, and does what it is told.
+
+    `react`, if given, is called after each snapshot that was asked for, to let the state go on.
+    """
+
+    def __init__(self, snapshot: ProxySnapshot | None = None, react: Callable[[FakeProxy], None] | None = None) -> None:
+        self.current = snapshot or proxy()
+        self.told: list[tuple[str, str, Will]] = []
+        self.shown = 0
+        self._react = react
+
+    def snapshot(self) -> ProxySnapshot:
+        shown = self.current
+        self.shown += 1
+        if self._react is not None:
+            self._react(self)
+        return shown
+
+    def set_will(self, group: str, device: str, will: Will) -> None:
+        if not any(
+            known.name == device for found in self.current.groups if found.name == group for known in found.devices
+        ):
+            raise LookupError(f"there is no device {device} in a group {group}")
+        self.told.append((group, device, will))
+        self.change(device, will=will)
+
+    def change(self, name: str, **changes: Any) -> None:
+        """Change the devices of that name in every group."""
+        self.current = attrs.evolve(
+            self.current,
+            groups=tuple(
+                attrs.evolve(
+                    found,
+                    devices=tuple(
+                        attrs.evolve(known, **changes) if known.name == name else known for known in found.devices
+                    ),
+                )
+                for found in self.current.groups
+            ),
+        )
