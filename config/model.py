@@ -9,14 +9,22 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import attrs
 from msgspec import Meta
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-Seconds = Annotated[float, Meta(gt=0)]
-Bytes = Annotated[int, Meta(ge=1)]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
+        description="letters, digits, _ . and -, starting with a letter or digit, at most 63 characters",
+    ),
+]
+# `extra` says how the file writes the number: a duration (`10s`) or a size (`256KiB`).
+Seconds = Annotated[float, Meta(gt=0, extra={"unit": "duration"})]
+SecondsOrZero = Annotated[float, Meta(ge=0, extra={"unit": "duration"})]
+Bytes = Annotated[int, Meta(ge=1, extra={"unit": "size"})]
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -223,7 +231,7 @@ class Group:
     ping: Ping = Ping()
     balancing: Balancing = Balancing()
     ejection: Ejection = Ejection()
-    slow_start: Annotated[float, Meta(ge=0)] = 15.0  # seconds; 0 switches it off
+    slow_start: SecondsOrZero = 15.0  # 0 switches it off
     request_timeout: Seconds = 10.0
     answer: Bytes = 1_048_576  # the longest answer taken from a device
     context: Context = Context.VERIFY
@@ -258,7 +266,13 @@ class ErrorText:
     """How one answer of the proxy's own reads: ``AM`` and ``BB`` of it."""
 
     number: Annotated[int, Meta(ge=0, le=99999)]
-    text: Annotated[str, Meta(pattern=r"^[ !-:<-Z\\^-~]{1,64}$")]
+    text: Annotated[
+        str,
+        Meta(
+            pattern=r"^[ !-:<-Z\\^-~]{1,64}$",
+            description="1 to 64 printable ASCII characters, without ; [ and ]",
+        ),
+    ]
 
 
 class Refusal(enum.Enum):
@@ -275,7 +289,7 @@ class Refusal(enum.Enum):
     LOGIN_LOST = "login_lost"
 
 
-DEFAULT_ERRORS: Mapping[Refusal, ErrorText] = {
+DEFAULT_ERRORS: Final[Mapping[Refusal, ErrorText]] = {
     Refusal.BLOCKED: ErrorText(number=901, text="FUNCTION BLOCKED"),
     Refusal.NO_DEVICE: ErrorText(number=902, text="NO DEVICE AVAILABLE"),
     Refusal.OUTCOME_UNKNOWN: ErrorText(number=903, text="OUTCOME UNKNOWN"),

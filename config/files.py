@@ -1,0 +1,155 @@
+"""Reads every file that a configuration names and says, at the key that names it, what is wrong with it."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from .credentials import CredentialError, load_certificates, load_credentials, load_crls
+from .model import TlsMode
+from .problems import Place, Report
+from .structure import Draft
+
+_SOON: Final = timedelta(days=30)
+_DAY: Final = "%Y-%m-%d"
+
+
+def check_files(config: Draft, report: Report, now: datetime) -> None:
+    """Report what is missing, unreadable, not what it should be, out of date or open to others. ``now`` is aware."""
+    for tls in _sections(config):
+        _check(tls, report, now)
+    admin = config.values.get("admin")
+    if admin is not None and admin.values.get("token_file") is not None:
+        place = admin.at("token_file")
+        if _readable(admin.values["token_file"], place, report):
+            _private(admin.values["token_file"], place, report)
+            _not_empty(admin.values["token_file"], place, report)
+
+
+def _sections(config: Draft) -> Iterator[Draft]:
+    """Every TLS section that will be used; those of devices are merged with their group's by now."""
+    for listener in config.sections("listeners"):
+        if listener.known("tls"):
+            yield listener.values["tls"]
+    for group in config.sections("groups"):
+        for device in group.sections("devices"):
+            if device.known("tls"):
+                yield device.values["tls"]
+    admin = config.values.get("admin")
+    if admin is not None and admin.values.get("tls") is not None:
+        yield admin.values["tls"]
+
+
+def _check(tls: Draft, report: Report, now: datetime) -> None:
+    if tls.values.get("mode") is TlsMode.CLEAR:
+        return
+    _check_pair(tls, report, now)
+    for path, place in zip(tls.values.get("ca", ()), tls.items.get("ca", ()), strict=False):
+        if _readable(path, place, report):
+            try:
+                certificates = load_certificates((path,))
+            except CredentialError as exc:
+                report.error(place, str(exc))
+            else:
+                for certificate in certificates:
+                    _dates(certificate, path, place, report, now)
+    for path, place in zip(tls.values.get("crl", ()), tls.items.get("crl", ()), strict=False):
+        if _readable(path, place, report):
+            try:
+                lists = load_crls((path,))
+            except CredentialError as exc:
+                report.error(place, str(exc))
+            else:
+                for crl in lists:
+                    _crl_dates(crl, path, place, report, now)
+
+
+def _check_pair(tls: Draft, report: Report, now: datetime) -> None:
+    """Our own certificate, its key and the key's password."""
+    fields = [name for name in ("certificate", "key", "key_password_file") if tls.values.get(name) is not None]
+    # Every one is looked at, so that two missing files are two problems.
+    readable = [_readable(tls.values[name], tls.at(name), report) for name in fields]
+    for name in fields:
+        if name != "certificate" or "key" not in fields:
+            _private(tls.values[name], tls.at(name), report)
+    if "certificate" not in fields or not all(readable) or tls.broken & {"certificate", "key", "key_password_file"}:
+        return
+    certificate: Path = tls.values["certificate"]
+    try:
+        credentials = load_credentials(certificate, tls.values.get("key"), tls.values.get("key_password_file"))
+    except CredentialError as exc:
+        report.error(_blamed(tls, exc), str(exc))
+        return
+    for each in (credentials.certificate, *credentials.chain):
+        _dates(each, certificate, tls.at("certificate"), report, now)
+
+
+def _blamed(tls: Draft, exc: CredentialError) -> Place:
+    """The key whose file the error names; else the certificate's."""
+    for field in ("key_password_file", "key"):
+        path = tls.values.get(field)
+        if path is not None and str(path) in str(exc) and path != tls.values["certificate"]:
+            return tls.at(field)
+    return tls.at("certificate")
+
+
+def _readable(path: Path, place: Place, report: Report) -> bool:
+    try:
+        if path.is_dir():
+            report.error(place, f"names {path}, which is a directory, must be a file")
+            return False
+        with path.open("rb") as file:
+            file.read(1)
+    except FileNotFoundError:
+        report.error(place, f"names {path}, which does not exist, must be a readable file")
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "no file can have that name"
+        report.error(place, f"names {path}, which cannot be read ({reason}), must be a readable file")
+    else:
+        return True
+    return False
+
+
+def _private(path: Path, place: Place, report: Report) -> None:
+    """A secret should be its owner's, and its group's at most."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if mode & stat.S_IROTH:
+        report.warn(place, f"names {path}, which everyone on this machine can read: chmod o-rwx")
+
+
+def _not_empty(path: Path, place: Place, report: Report) -> None:
+    try:
+        text = path.read_bytes().strip()
+    except OSError as exc:
+        report.error(place, f"names {path}, which cannot be read ({exc.strerror}), must be a readable file")
+        return
+    if not text:
+        report.error(place, f"names {path}, which is empty, must hold the secret")
+
+
+def _dates(certificate: x509.Certificate, path: Path, place: Place, report: Report, now: datetime) -> None:
+    subject = certificate.subject.rfc4514_string() or "without a subject"
+    starts, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if ends <= now:
+        report.error(place, f"names {path}, whose certificate {subject} expired on {ends:{_DAY}}, must be renewed")
+    elif starts > now:
+        report.error(place, f"names {path}, whose certificate {subject} is not valid before {starts:{_DAY}}")
+    elif ends - now < _SOON:
+        report.warn(place, f"names {path}, whose certificate {subject} expires on {ends:{_DAY}}, renew it soon")
+
+
+def _crl_dates(crl: x509.CertificateRevocationList, path: Path, place: Place, report: Report, now: datetime) -> None:
+    """OpenSSL refuses everyone under a list that is out of date."""
+    if crl.last_update_utc > now:
+        report.error(place, f"names {path}, whose list is not valid before {crl.last_update_utc:{_DAY}}")
+    ends = crl.next_update_utc
+    if ends is not None and ends <= now:
+        report.error(place, f"names {path}, whose next update was due on {ends:{_DAY}}, must be fetched anew")
