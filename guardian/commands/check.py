@@ -16,16 +16,16 @@ from guardian import console
 def check(config: Path) -> int:
     """Validate CONFIG and read every file it names.
 
-    Prints one line for each problem: FILE:LINE: key: what is wrong, what would be right. Exit code 0 when there is
-    none, else 1.
+    Prints one line for each problem: FILE:LINE: key: what is wrong, what would be right. Exit code 1 if there is one,
+    0 if there are only warnings or none.
     """
     from config.loader import load  # noqa: PLC0415 (YAML, cattrs and cryptography)
 
     loaded = load(config, read_files=True)
-    if loaded.problems or loaded.config is None:
-        for problem in loaded.problems:
-            console.say(str(problem))
-        console.say(f"{config}: {_count(len(loaded.problems), 'problem')}", err=True)
+    for problem in loaded.problems:
+        console.say(f"{problem}{' (only a warning)' if problem.severity == 'warning' else ''}")
+    if loaded.config is None:
+        console.say(f"{config}: {_count(len(loaded.errors), 'problem')}", err=True)
         return 1
     found = loaded.config
     devices = sum(len(group.devices) for group in found.groups)
