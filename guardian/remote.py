@@ -61,10 +61,10 @@ class Remote:
             ) from exc
         except (OSError, http.client.HTTPException) as exc:
             why = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
-            raise UnreachableError(
-                f"cannot reach the proxy at {self.admin}: {why}. "
-                "Is `guardian run` running, and is this its admin.bind? Say another with --admin or GUARDIAN_ADMIN."
-            ) from exc
+            hint = "Is `guardian run` running, and is this its admin.bind? Say another with --admin or GUARDIAN_ADMIN."
+            if isinstance(exc, ConnectionError) and not isinstance(exc, ConnectionRefusedError):
+                hint = "Does it want https, or --certificate and --key?"  # TLS 1.3 refuses by closing
+            raise UnreachableError(f"cannot reach the proxy at {self.admin}: {why}. {hint}") from exc
         try:
             content = json.loads(body)
         except (ValueError, RecursionError):

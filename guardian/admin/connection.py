@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
+from http import HTTPStatus
 from typing import Final
 
 import attrs
@@ -120,7 +121,7 @@ class Connection:
                         scope.deadline = trio.current_time() + self._times.request
                     self._http.receive_data(bytes(data))
                 elif isinstance(event, h11.Request):
-                    _check_length(event)
+                    _check_head(event)
                     head = event
                 elif isinstance(event, h11.Data):
                     body += event.data
@@ -180,7 +181,11 @@ class Connection:
         }
         if close:
             headers["Connection"] = "close"
-        start = h11.Response(status_code=response.status, headers=list(headers.items()))
+        start = h11.Response(
+            status_code=response.status,
+            reason=HTTPStatus(response.status).phrase,
+            headers=list(headers.items()),
+        )
         with self._patience(self._times.write) as scope:
             if head:
                 await self._send(start, h11.EndOfMessage())
@@ -201,8 +206,10 @@ class Connection:
                 pass
 
 
-def _check_length(head: h11.Request) -> None:
-    """Raises BadRequestError for a body that is too long or whose end could be seen differently by two readers."""
+def _check_head(head: h11.Request) -> None:
+    """Raises BadRequestError for another HTTP, or a body too long or whose end two readers could see differently."""
+    if not head.http_version.startswith(b"1."):
+        raise BadRequestError(refusal(505, "this server speaks HTTP/1.1"))
     lengths = [value for name, value in head.headers if name == b"content-length"]
     if lengths and any(name == b"transfer-encoding" for name, _ in head.headers):
         raise BadRequestError(refusal(400, "give Content-Length or Transfer-Encoding, not both"))
