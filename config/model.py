@@ -177,7 +177,7 @@ class Queue:
 
 @attrs.frozen(kw_only=True)
 class Retries:
-    attempts: Annotated[int, Meta(ge=1, le=16)] = 2  # how often a request may be sent, the first time included
+    attempts: Annotated[int, Meta(ge=0, le=16)] = 2  # how often a request may be sent again
     attempt_timeout: Seconds = 1.0
     budget: Annotated[float, Meta(ge=0, le=10)] = 0.2  # resends per request, over time
     reserve: Annotated[int, Meta(ge=0)] = 100  # resends allowed at once beyond the budget

@@ -24,6 +24,7 @@ class Signal(enum.Enum):
     PROVED = "proved"  # a real request was answered
     DISTRUSTED = "distrusted"  # it is not the device it should be
     CLEARED = "cleared"  # it is again shown to be the device it should be
+    FORGOTTEN = "forgotten"  # nobody looked at it for a while (maintenance): what was believed is void
 
 
 _UNKNOWN, _UP, _DOWN = Health.UNKNOWN, Health.UP, Health.DOWN
@@ -39,6 +40,7 @@ TRANSITIONS: Final[Mapping[Health, Mapping[Signal, Health]]] = {
         Signal.PROVED: _UNKNOWN,
         Signal.DISTRUSTED: _UNSAFE,
         Signal.CLEARED: _UNKNOWN,
+        Signal.FORGOTTEN: _UNKNOWN,
     },
     _UP: {
         Signal.ROSE: _UP,
@@ -48,6 +50,7 @@ TRANSITIONS: Final[Mapping[Health, Mapping[Signal, Health]]] = {
         Signal.PROVED: _UP,
         Signal.DISTRUSTED: _UNSAFE,
         Signal.CLEARED: _UP,
+        Signal.FORGOTTEN: _UNKNOWN,
     },
     # A good ping alone never brings a device back among the trusted: its real traffic may still fail.
     _DOWN: {
@@ -58,6 +61,7 @@ TRANSITIONS: Final[Mapping[Health, Mapping[Signal, Health]]] = {
         Signal.PROVED: _DOWN,
         Signal.DISTRUSTED: _UNSAFE,
         Signal.CLEARED: _DOWN,
+        Signal.FORGOTTEN: _UNKNOWN,
     },
     _EJECTED: {
         Signal.ROSE: _EJECTED,
@@ -67,6 +71,7 @@ TRANSITIONS: Final[Mapping[Health, Mapping[Signal, Health]]] = {
         Signal.PROVED: _EJECTED,
         Signal.DISTRUSTED: _UNSAFE,
         Signal.CLEARED: _EJECTED,
+        Signal.FORGOTTEN: _UNKNOWN,
     },
     _PROBATION: {
         Signal.ROSE: _PROBATION,
@@ -76,6 +81,7 @@ TRANSITIONS: Final[Mapping[Health, Mapping[Signal, Health]]] = {
         Signal.PROVED: _UP,
         Signal.DISTRUSTED: _UNSAFE,
         Signal.CLEARED: _PROBATION,
+        Signal.FORGOTTEN: _UNKNOWN,
     },
     _UNSAFE: {
         Signal.ROSE: _UNSAFE,
@@ -85,5 +91,6 @@ TRANSITIONS: Final[Mapping[Health, Mapping[Signal, Health]]] = {
         Signal.PROVED: _UNSAFE,
         Signal.DISTRUSTED: _UNSAFE,
         Signal.CLEARED: _UNKNOWN,
+        Signal.FORGOTTEN: _UNSAFE,
     },
 }

@@ -1,0 +1,96 @@
+"""What happens in a group because time passes: requests that waited too long, devices that are silent."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .exchange import Exchange
+from .judgement import judge
+from .snapshot import Outcome
+
+if TYPE_CHECKING:
+    from .group import Group
+    from .upstream import Upstream
+
+_JUDGE_EVERY = 5.0  # seconds between comparisons of a device's errors with its peers'
+_REMEMBER_EVERY = 10.0  # seconds; six of these are what "recent" means
+
+
+class Deadlines:
+    """Call `expire` every few hundredths of a second: that is how exact the time-outs are."""
+
+    def __init__(self, group: Group, now: float) -> None:
+        self._group = group
+        self._judged = self._remembered = now
+
+    def expire(self, now: float) -> None:
+        group = self._group
+        for device in group.devices:
+            health = device.health
+            device.tracker.tick(now)
+            if device.health is not health:
+                group.changed(device)
+            for upstream in (*device.upstreams, *device.private):
+                if upstream.outstanding:
+                    self._expire_attempts(upstream, now)
+            if device.waiting:
+                device.waiting, expired = _split(device.waiting, now)
+                self._give_up(expired)
+        if group.queue:
+            group.queue, expired = _split(group.queue, now)
+            self._give_up(expired)
+        for pin in tuple(group.pins):
+            pin.expire(now)
+            if pin.upstream is None and now >= pin.give_up_at:
+                group.refuse_pin(pin)
+        if now - self._judged >= _JUDGE_EVERY:
+            self._judged = now
+            judge(group, now)
+        if now - self._remembered >= _REMEMBER_EVERY:
+            self._remembered = now
+            for device in group.devices:
+                device.remember()
+
+    def _expire_attempts(self, upstream: Upstream, now: float) -> None:
+        settings = self._group.settings
+        if now - upstream.outstanding[0].sent_at >= settings.request_timeout:
+            for attempt in upstream.outstanding:
+                attempt.overdue = True
+            upstream.close(f"no answer within {settings.request_timeout:g} s")
+            return
+        for attempt in tuple(upstream.outstanding):
+            if now - attempt.sent_at < settings.retries.attempt_timeout:
+                return
+            exchange = attempt.exchange
+            if exchange.finished or exchange.is_ping or not exchange.command.repeatable:
+                continue  # a write may rightly take longer: a key pair is made in seconds
+            if not attempt.overdue:
+                attempt.overdue = True
+                device, reason = attempt.device, f"no answer within {settings.retries.attempt_timeout:g} s"
+                device.tracker.request_failed(reason, now, may_eject=self._group.others_could_serve(device))
+                self._group.changed(device)
+            if not attempt.resent:
+                self._group.ask_another_too(attempt, now)
+
+    def _give_up(self, expired: list[Exchange]) -> None:
+        hopeless = self._group.hopeless
+        for exchange in expired:
+            if exchange.resent:
+                exchange.finish(Outcome.UNKNOWN, None)
+            else:
+                exchange.finish(Outcome.NO_DEVICE if hopeless else Outcome.BUSY, None)
+
+
+def _split(queue: deque[Exchange], now: float) -> tuple[deque[Exchange], list[Exchange]]:
+    """What goes on waiting, and what has waited too long; what nobody waits for any more is dropped."""
+    waiting: deque[Exchange] = deque()
+    expired = []
+    for exchange in queue:
+        if exchange.finished:
+            continue
+        if now < exchange.wait_until:
+            waiting.append(exchange)
+        else:
+            expired.append(exchange)
+    return waiting, expired

@@ -1,0 +1,167 @@
+"""One HSM of a group: the single home of what is outstanding there, of the operator's will and of its health."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from config import model
+from config.model import Role
+from health.state import Health
+from health.tracker import HealthTracker
+
+from .cost import UNKNOWN_COST, LearntCosts
+from .histogram import Histogram, HistogramSnapshot
+from .snapshot import DeviceSnapshot, Will
+
+if TYPE_CHECKING:
+    from .exchange import Attempt, Exchange
+    from .pin import Pin
+    from .upstream import Upstream
+
+_LEAST_RAMP = 0.1  # of its weight that a device has when its slow start begins
+
+
+class Keeper(Protocol):
+    """Who opens a device's connections."""
+
+    def wake(self) -> None:
+        """Look again at once: something was lost, or somebody decided."""
+
+    def open_private(self, pin: Pin) -> None:
+        """Connect for a pinned client; the group is told, either way."""
+
+    def lost_unused(self) -> None:
+        """A connection was lost soon after it was opened, and nothing was ever answered on it."""
+
+
+class NobodyKeeps:
+    """Until the device has a keeper."""
+
+    def wake(self) -> None: ...
+
+    def open_private(self, pin: Pin) -> None: ...
+
+    def lost_unused(self) -> None: ...
+
+
+class Device:
+    """Counts, connections and beliefs. It decides nothing: the scheduler picks, the group acts."""
+
+    def __init__(self, settings: model.Device, tracker: HealthTracker, bounds: tuple[float, ...]) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.tracker = tracker
+        self.will = Will.READY
+        self.will_since = 0.0
+        self.leaving = False  # a reload took it out of the configuration
+        self.outstanding = 0
+        self.work = 0.0  # seconds that what is outstanding usually takes
+        self.upstreams: set[Upstream] = set()  # shared connections
+        self.free: deque[Upstream] = deque()  # those of them with room
+        self.private: set[Upstream] = set()
+        self.dialling = 0
+        self.waiting: deque[Exchange] = deque()  # exchanges that belong to this device
+        self.blocked_pins: deque[Pin] = deque()  # pinned clients that wait because the device is full
+        self.pins: set[Pin] = set()
+        self.serving = False  # the scheduler's verdict: gets requests
+        self.on_trial = False  # the scheduler's verdict: gets one request at a time
+        self.ramp_start: float | None = None  # since when it is in slow start
+        self.costs = LearntCosts()
+        self.outcomes: dict[str, int] = {}
+        self.duration = Histogram(bounds)
+        self.answered = 0  # reads it was picked for and answered, for the comparison with its peers
+        self.errors = 0  # those of them answered with ERRO
+        self.keeper: Keeper = NobodyKeeps()
+        self._history: deque[HistogramSnapshot] = deque([self.duration.snapshot()], maxlen=6)
+
+    @property
+    def health(self) -> Health:
+        return self.tracker.health
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the operator and the configuration let it serve."""
+        return self.will is Will.READY and self.settings.balancing and not self.leaving
+
+    @property
+    def is_backup(self) -> bool:
+        return self.settings.role is Role.BACKUP
+
+    @property
+    def has_room(self) -> bool:
+        return bool(self.free) and self.outstanding < self.settings.outstanding
+
+    @property
+    def empty(self) -> bool:
+        """Nothing outstanding and nobody pinned: a drain is done."""
+        return not self.outstanding and not self.pins
+
+    def weight(self, now: float, slow_start: float) -> float:
+        """Its weight now: less while it is in slow start (``slow_start`` seconds long)."""
+        if self.ramp_start is None:
+            return self.settings.weight
+        elapsed = now - self.ramp_start
+        if elapsed >= slow_start:
+            self.ramp_start = None
+            return self.settings.weight
+        return self.settings.weight * max(elapsed / slow_start, _LEAST_RAMP)
+
+    def begin(self, attempt: Attempt, now: float) -> None:
+        """The only place where `outstanding` grows."""
+        attempt.cost = self.costs.expected(attempt.exchange.code, now) or UNKNOWN_COST
+        self.work += attempt.cost
+        self.outstanding += 1
+
+    def finish(self, attempt: Attempt) -> None:
+        """The only place where `outstanding` shrinks."""
+        self.outstanding -= 1
+        self.work = self.work - attempt.cost if self.outstanding else 0.0
+
+    def count(self, outcome: str) -> None:
+        """How an attempt ended: ok, device_error, lost, timeout, bad_answer, abandoned."""
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+    def remember(self) -> None:
+        """Called about every ten seconds: what lies further back than a minute is no longer recent."""
+        self._history.append(self.duration.snapshot())
+
+    def snapshot(self, wall_minus_clock: float) -> DeviceSnapshot:
+        """``wall_minus_clock``: what turns the clock's seconds into Unix time."""
+        duration = self.duration.snapshot()
+        busy = sum(1 for upstream in self.upstreams if upstream.outstanding)
+        return DeviceSnapshot(
+            name=self.name,
+            address=str(self.settings.address),
+            role=self.settings.role,
+            will=self.will,
+            health=self.health,
+            in_service=self.serving or self.on_trial,
+            reason=self._reason(),
+            since=max(self.tracker.changed_at, self.will_since) + wall_minus_clock,
+            weight=self.settings.weight,
+            outstanding=self.outstanding,
+            limit=self.settings.outstanding,
+            outcomes=dict(self.outcomes),
+            duration=duration,
+            recent=duration.since(self._history[0]),
+            last_ping=self.tracker.last_ping,
+            connections={
+                "idle": len(self.upstreams) - busy,
+                "busy": busy,
+                "dialling": self.dialling,
+                "private": len(self.private),
+            },
+            ejections=dict(self.tracker.ejections),
+        )
+
+    def _reason(self) -> str:
+        if self.leaving:
+            return "taken out of the configuration"
+        if not self.settings.balancing:
+            return "balancing is off"
+        if self.will is not Will.READY:
+            return f"{self.will.value} by the operator"
+        if self.tracker.reason or self.serving:
+            return self.tracker.reason
+        return "rests: no production device is lost" if self.is_backup else "others are preferred"

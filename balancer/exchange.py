@@ -1,0 +1,104 @@
+"""One request and what becomes of it; one sending of it to one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from .snapshot import Outcome
+
+if TYPE_CHECKING:
+    from .command import GroupCommand
+    from .device import Device
+    from .upstream import Upstream
+
+NEVER: Final = float("inf")
+
+
+class Exchange:
+    """From a request read to its answer known. Times are seconds of the reactor's clock.
+
+    ``owner`` is None for a request that may travel on a shared connection, else the `Pin` of its client: a connection
+    refuses to send an exchange whose owner is not its own. ``done`` is called once, when `answer` and `outcome` are
+    set; an `answer` of None says that the proxy answers itself, by `outcome`.
+    """
+
+    __slots__ = (
+        "answer",
+        "arrived",
+        "attempts",
+        "code",
+        "command",
+        "context",
+        "deadline",
+        "device_seconds",
+        "done",
+        "finished",
+        "is_ping",
+        "outcome",
+        "owner",
+        "request",
+        "resent",
+        "tried",
+        "wait_until",
+    )
+
+    def __init__(
+        self,
+        request: bytes,
+        code: bytes,
+        context: bytes | None,
+        command: GroupCommand,
+        owner: object | None,
+        done: Callable[[Exchange], None],
+        now: float,
+        *,
+        is_ping: bool = False,
+    ) -> None:
+        self.request = request
+        self.code = code
+        self.context = context  # the text of its AG field; None where it has none
+        self.command = command
+        self.owner = owner
+        self.done = done
+        self.arrived = now
+        self.deadline = NEVER
+        self.wait_until = NEVER  # how long it may be queued
+        self.answer: bytes | None = None
+        self.outcome = Outcome.OK
+        self.finished = False
+        self.is_ping = is_ping
+        self.attempts = 0  # sendings that are still open
+        self.resent = 0
+        self.tried: tuple[Device, ...] = ()
+        self.device_seconds = 0.0  # how long the device whose answer counts had it
+
+    def finish(self, outcome: Outcome, answer: bytes | None) -> None:
+        """The only way to an end; later calls change nothing (an answer that came after a resend's)."""
+        if self.finished:
+            return
+        self.finished = True
+        self.outcome = outcome
+        self.answer = answer
+        self.done(self)
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more: what is queued is not sent, what is sent may still be answered."""
+        self.finished = True
+
+
+class Attempt:
+    """One sending of an exchange on one connection; counted as outstanding on its device from begin to finish."""
+
+    __slots__ = ("cost", "device", "exchange", "mark", "overdue", "resent", "sent_at", "upstream")
+
+    def __init__(self, exchange: Exchange, upstream: Upstream, mark: int, now: float) -> None:
+        """``mark``: how many bytes were queued on the connection before this request."""
+        self.exchange = exchange
+        self.upstream = upstream
+        self.device = upstream.device
+        self.mark = mark
+        self.sent_at = now
+        self.cost = 0.0  # seconds it was expected to take, as added to the device's outstanding work
+        self.overdue = False  # unanswered for the attempt time-out; counted against the device
+        self.resent = False  # another device was asked too

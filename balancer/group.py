@@ -1,0 +1,380 @@
+"""A group of devices: every request finds its device here, and every end of an exchange passes through here.
+
+Synchronous and free of sockets: connections come in through `upstream_opened`, bytes leave through `Upstream.send`.
+Nothing waits while a device has room: each method that makes room ends by handing it on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from config import model
+from health.state import Health
+
+from .command import CommandTable
+from .device import Device
+from .exchange import Attempt, Exchange
+from .histogram import Histogram
+from .judgement import learn
+from .pin import Pin
+from .retry import RetryBudget, may_resend
+from .scheduler import Scheduler
+from .snapshot import GroupSnapshot, Outcome, Will
+from .upstream import Upstream
+from .wire.message import is_error
+
+Tell = Callable[..., None]  # tell(event, **facts): something an operator wants to know; never a field value
+
+_OF_NO_USE = 1.0  # seconds: a connection lost sooner, with nothing answered, counts as a failed try
+
+
+class Group:
+    """Submit exchanges; they finish exactly once, whatever happens. All times are seconds of ``clock``."""
+
+    def __init__(
+        self,
+        settings: model.Group,
+        commands: CommandTable,
+        bounds: tuple[float, ...],
+        clock: Callable[[], float],
+        tell: Tell,
+    ) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.commands = commands
+        self.devices: list[Device] = []
+        self.scheduler = Scheduler(settings.balancing.policy, settings.slow_start)
+        self.budget = RetryBudget(settings.retries)
+        self.queue: deque[Exchange] = deque()
+        self.pins: set[Pin] = set()
+        self.proxy_duration = Histogram(bounds)
+        self.retries: dict[str, int] = {}
+        self.failovers = 0
+        self.would_block = 0
+        self.clock = clock
+        self._tell = tell
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def submit(self, exchange: Exchange, now: float) -> None:
+        """Send it, queue it, or finish it with what the proxy has to say."""
+        settings = self.settings
+        exchange.deadline = now + settings.request_timeout
+        exchange.wait_until = now + settings.queue.timeout
+        self.budget.earn()
+        command = exchange.command
+        if command.own_device:
+            self._submit_to_its_device(exchange, now)
+            return
+        if command.provable and self.scheduler.trials:
+            device = self.scheduler.trial()
+            if device is not None:
+                self._send(device, exchange, now)
+                return
+        if not self.queue:
+            device = self.scheduler.pick(exchange.code, now)
+            if device is not None:
+                self._send(device, exchange, now)
+                return
+        if self.hopeless:
+            exchange.finish(Outcome.NO_DEVICE, None)
+        elif len(self.queue) >= settings.queue.size:
+            exchange.finish(Outcome.BUSY, None)
+        else:
+            self.queue.append(exchange)
+
+    def pin(self, label: str, ended: Callable[[bool], None], now: float) -> Pin | None:
+        """Give a client a device of its own; None where no device can take it."""
+        pin = Pin(label, ended, now + self.settings.queue.timeout)
+        return pin if self._open_pin(pin) else None
+
+    def submit_pinned(self, exchange: Exchange, pin: Pin, now: float) -> None:
+        """On the pin's own connection, after what came before it."""
+        exchange.deadline = now + self.settings.request_timeout
+        pin.submit(exchange, now)
+
+    def unpin(self, pin: Pin) -> None:
+        """The client has left: its connection is closed, never given to anybody else."""
+        pin.over = True
+        self.pins.discard(pin)
+        if pin.device is not None:
+            pin.device.pins.discard(pin)
+        for exchange in pin.queue:
+            exchange.abandon()
+        if pin.upstream is not None:
+            pin.upstream.close("its client has left")
+
+    def _open_pin(self, pin: Pin) -> bool:
+        device = self.scheduler.pick_to_keep(pin.tried)
+        if device is None:
+            return False
+        pin.device = device
+        self.pins.add(pin)
+        device.pins.add(pin)
+        device.keeper.open_private(pin)
+        return True
+
+    @property
+    def hopeless(self) -> bool:
+        """No device in service could take anything soon."""
+        return not any(device.upstreams or device.health is Health.UP for device in self.scheduler.serving)
+
+    def _submit_to_its_device(self, exchange: Exchange, now: float) -> None:
+        device = self.scheduler.steady
+        if device is None or self.hopeless:
+            exchange.finish(Outcome.NO_DEVICE, None)
+        elif device.has_room and not device.waiting:
+            self._send(device, exchange, now)
+        elif len(device.waiting) + len(self.queue) >= self.settings.queue.size:
+            exchange.finish(Outcome.BUSY, None)
+        else:
+            device.waiting.append(exchange)
+
+    def _send(self, device: Device, exchange: Exchange, now: float) -> None:
+        upstream = device.free.popleft()
+        upstream.send(exchange, now)
+        if upstream.has_room:
+            device.free.append(upstream)
+        else:
+            upstream.free = False
+
+    # --- what connections tell ----------------------------------------------------------------------------------
+
+    def attempt_answered(self, attempt: Attempt, answer: bytes, now: float) -> None:
+        device, exchange, upstream = attempt.device, attempt.exchange, attempt.upstream
+        device.finish(attempt)
+        exchange.attempts -= 1
+        if not exchange.is_ping:
+            learn(self, attempt, answer, now)
+        if upstream.owner is None:
+            if not upstream.free:
+                upstream.free = True
+                device.free.append(upstream)
+            if self.queue or device.waiting or device.blocked_pins:
+                self._hand_on(device, now)
+        else:
+            upstream.owner.pump(now)  # type: ignore[attr-defined]
+            self._hand_on(device, now)
+        if not exchange.finished:
+            exchange.device_seconds = now - attempt.sent_at
+            exchange.finish(Outcome.DEVICE_ERROR if is_error(answer) else Outcome.OK, answer)
+
+    def upstream_opened(self, upstream: Upstream, now: float) -> None:
+        """A new connection, either shared or of a pin that still wants it."""
+        device = upstream.device
+        pin = upstream.owner
+        if pin is None:
+            device.upstreams.add(upstream)
+            upstream.free = True
+            device.free.append(upstream)
+            self._hand_on(device, now)
+            return
+        assert isinstance(pin, Pin)
+        device.private.add(upstream)
+        if pin.over:
+            upstream.close("its client has left")
+        else:
+            pin.upstream = upstream
+            pin.pump(now)
+
+    def adopt(self, upstream: Upstream) -> None:
+        """A new shared connection on which something will be sent at once: it is free when that is answered."""
+        upstream.device.upstreams.add(upstream)
+
+    def send_ping(self, device: Device, exchange: Exchange, now: float) -> None:
+        """On a connection with room, whatever the device's limit: there must be one."""
+        self._send(device, exchange, now)
+
+    def pin_failed(self, pin: Pin, now: float) -> None:
+        """The device could not be connected for a pin: try another, as long as there is time."""
+        if pin.over:
+            return
+        device = pin.device
+        assert device is not None
+        device.pins.discard(pin)
+        pin.tried += (device,)
+        if now >= pin.give_up_at or not self._open_pin(pin):
+            self.refuse_pin(pin)
+
+    def refuse_pin(self, pin: Pin) -> None:
+        """No device could be connected for it in time."""
+        self.pins.discard(pin)
+        if pin.device is not None:
+            pin.device.pins.discard(pin)
+        pin.refused()
+
+    def upstream_lost(self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool) -> None:
+        now = self.clock()
+        device = upstream.device
+        device.upstreams.discard(upstream)
+        device.private.discard(upstream)
+        if upstream.free:
+            upstream.free = False
+            device.free.remove(upstream)
+        requests = 0
+        for attempt in attempts:
+            device.finish(attempt)
+            attempt.exchange.attempts -= 1
+            if not attempt.exchange.is_ping:
+                requests += 1
+                device.count("bad_answer" if misbehaved else "timeout" if attempt.overdue else "lost")
+        if not upstream.used and now - upstream.opened < _OF_NO_USE:
+            device.keeper.lost_unused()
+        if requests or misbehaved:
+            may_eject = self.others_could_serve(device)
+            device.tracker.request_failed(reason, now, may_eject=may_eject)
+            self._tell("device connection lost", device=device.name, reason=reason, outstanding=requests)
+        elif device.will is not Will.MAINT:
+            device.tracker.doubt()
+        self.changed(device)
+        pin = upstream.owner
+        if pin is None:
+            touched = upstream.link.touched
+            for attempt in attempts:
+                why = "not_written" if attempt.mark >= touched else "bad_answer" if misbehaved else "lost"
+                self._attempt_failed(attempt, why, now)
+        else:
+            assert isinstance(pin, Pin)
+            self.pins.discard(pin)
+            device.pins.discard(pin)
+            if not pin.over:
+                pin.lost(attempts, now)
+        self._hand_on(device, now)
+
+    def _attempt_failed(self, attempt: Attempt, why: str, now: float) -> None:
+        """An exchange lost one of its attempts: another device, another attempt still open, or the end."""
+        exchange = attempt.exchange
+        if exchange.finished:
+            return
+        if now >= exchange.deadline:
+            exchange.finish(Outcome.TIMEOUT, None)
+        elif exchange.attempts:
+            return
+        elif may_resend(exchange, self.settings.retries, self.budget, written=why != "not_written"):
+            self._resend(exchange, attempt.device, why, now)
+        else:
+            exchange.finish(Outcome.UNKNOWN, None)
+
+    def _resend(self, exchange: Exchange, failed_on: Device, why: str, now: float) -> None:
+        exchange.resent += why != "not_written"
+        exchange.tried += (failed_on,)
+        self.retries[why] = self.retries.get(why, 0) + 1
+        device = self.scheduler.pick(exchange.code, now, self._avoided(exchange))
+        if device is None:
+            exchange.wait_until = exchange.deadline
+            self.queue.appendleft(exchange)
+        else:
+            self._send(device, exchange, now)
+
+    def ask_another_too(self, attempt: Attempt, now: float) -> None:
+        """A read unanswered for its attempt time-out goes to another device with room; the first answer counts."""
+        exchange = attempt.exchange
+        device = self.scheduler.pick(exchange.code, now, (*exchange.tried, attempt.device))
+        if device is None or not may_resend(exchange, self.settings.retries, self.budget, written=True):
+            return
+        attempt.resent = True
+        exchange.resent += 1
+        exchange.tried += (attempt.device,)
+        self.retries["timeout"] = self.retries.get("timeout", 0) + 1
+        self._send(device, exchange, now)
+
+    def _avoided(self, exchange: Exchange) -> tuple[Device, ...]:
+        """Where a resent exchange does not go, unless nothing else is in service."""
+        tried = exchange.tried
+        return tried if any(device not in tried for device in self.scheduler.serving) else ()
+
+    def _hand_on(self, device: Device, now: float) -> None:
+        """Nobody waits while this device has room."""
+        while device.blocked_pins and device.outstanding < device.settings.outstanding:
+            device.blocked_pins.popleft().unblocked(now)
+        while device.waiting and device.has_room:
+            exchange = device.waiting.popleft()
+            if not exchange.finished:
+                self._send(device, exchange, now)
+        if not device.serving or not self.queue:
+            return
+        passed: list[Exchange] = []  # resent exchanges that should rather go elsewhere
+        while self.queue and device.has_room:
+            exchange = self.queue.popleft()
+            if exchange.finished:
+                continue
+            if exchange.tried and device in self._avoided(exchange):
+                passed.append(exchange)
+            else:
+                self._send(device, exchange, now)
+        self.queue.extendleft(reversed(passed))
+
+    # --- belief -------------------------------------------------------------------------------------------------
+
+    def changed(self, device: Device) -> None:
+        """Will, health or suspicion of a device may have changed: put the right devices into service."""
+        before, steady = self.scheduler.serving, self.scheduler.steady
+        fresh_backups = self.scheduler.refresh(self.devices)
+        now = self.clock()
+        self.failovers += fresh_backups
+        if device.tracker.suspect or device.health is not Health.UP:
+            device.keeper.wake()
+        after = self.scheduler.serving
+        if after == before:
+            return
+        for newcomer in after:
+            if newcomer not in before:
+                self._entered_service(newcomer, had_peers=bool(before), now=now)
+        if self.scheduler.steady is not steady and steady is not None:
+            self._move_waiting(steady, now)
+        for member in after:
+            self._hand_on(member, now)
+
+    def _entered_service(self, device: Device, *, had_peers: bool, now: float) -> None:
+        recovered = device.tracker.changed_at > now - self.settings.slow_start and had_peers
+        if recovered and not device.is_backup and self.settings.slow_start and device.outcomes:
+            device.ramp_start = now
+        device.keeper.wake()
+
+    def _move_waiting(self, device: Device, now: float) -> None:
+        """Another device now answers what belongs to one device."""
+        waiting, device.waiting = device.waiting, deque()
+        for exchange in waiting:
+            if not exchange.finished:
+                self._submit_to_its_device(exchange, now)
+
+    def others_could_serve(self, device: Device) -> bool:
+        """Whether the group would still serve without this device; if not, it is not ejected."""
+        return any(
+            other is not device and other.wanted and other.health is Health.UP and not other.tracker.suspect
+            for other in self.devices
+        )
+
+    def set_will(self, device: Device, will: Will) -> None:
+        """The operator's word. `MAINT` closes the device's connections at once; reads go elsewhere, writes are 903."""
+        now = self.clock()
+        if will is device.will:
+            return
+        device.will = will
+        device.will_since = now
+        if will is Will.MAINT:
+            self.changed(device)
+            for upstream in (*device.upstreams, *device.private):
+                upstream.close("maintenance")
+            device.tracker.forget(now)
+        self.changed(device)
+        device.keeper.wake()
+
+    def snapshot(self, wall_minus_clock: float) -> GroupSnapshot:
+        """``wall_minus_clock``: what turns the clock's seconds into Unix time."""
+        pinned: dict[str, int] = {}
+        for pin in self.pins:
+            pinned[pin.label] = pinned.get(pin.label, 0) + 1
+        return GroupSnapshot(
+            name=self.name,
+            type=self.settings.type,
+            devices=tuple(device.snapshot(wall_minus_clock) for device in self.devices),
+            commands=self.commands.snapshot(),
+            proxy_duration=self.proxy_duration.snapshot(),
+            queued=len(self.queue) + sum(len(device.waiting) for device in self.devices),
+            retries=dict(self.retries),
+            failovers=self.failovers,
+            would_block=self.would_block,
+            pinned=pinned,
+        )

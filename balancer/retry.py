@@ -1,0 +1,45 @@
+"""May a request that failed on one device go to another? Why so: docs/adr/0003-retries.md. Pure."""
+
+from __future__ import annotations
+
+from config.model import Retries
+
+from .exchange import Exchange
+
+
+class RetryBudget:
+    """Resends are a share of the requests, with a reserve; so a failing group is not drowned in its own retries."""
+
+    def __init__(self, settings: Retries) -> None:
+        self.configure(settings)
+        self._balance = float(settings.reserve)
+
+    def configure(self, settings: Retries) -> None:
+        self._earned = settings.budget
+        self._most = float(settings.reserve)
+        self._balance = self._most
+
+    def earn(self) -> None:
+        """One request came."""
+        if self._balance < self._most:
+            self._balance += self._earned
+
+    def spend(self) -> bool:
+        """Take one resend; False where nothing is left."""
+        if self._balance < 1.0:
+            return False
+        self._balance -= 1.0
+        return True
+
+
+def may_resend(exchange: Exchange, settings: Retries, budget: RetryBudget, *, written: bool) -> bool:
+    """Decide for an exchange that has just lost an attempt, and take from the budget if so.
+
+    What no device can have seen is always sent again. What one may have seen is sent again only when acting twice
+    changes nothing. A request with an owner belongs to one connection and is never sent elsewhere.
+    """
+    if exchange.owner is not None or exchange.is_ping:
+        return False
+    if not written:
+        return True
+    return exchange.command.repeatable and exchange.resent < settings.attempts and budget.spend()

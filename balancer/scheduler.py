@@ -1,0 +1,159 @@
+"""Which device gets the next request. Pure: devices and time come in, a device comes out.
+
+Why work and not the plain count, and why no power of two choices: docs/architecture.md, "Scheduling".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from config.model import Policy
+from health.state import Health
+
+from .cost import UNKNOWN_COST
+from .device import Device
+
+_TIE: Final = 0.5  # of one request's work: a difference below that is a tie
+_TRIED_AT_LAST: Final = frozenset({Health.DOWN, Health.EJECTED, Health.PROBATION})
+
+
+class Scheduler:
+    """Keeps the devices in service and picks among them.
+
+    Call `refresh` whenever will, health, suspicion or the set of devices has changed; `pick` in between costs one
+    look at each device in service (2 to 16), since an exact scan is cheap and every shortcut picks wrong.
+    """
+
+    def __init__(self, policy: Policy, slow_start: float) -> None:
+        """``slow_start``: seconds."""
+        self.policy = policy
+        self.slow_start = slow_start
+        self.serving: tuple[Device, ...] = ()
+        self.trials: tuple[Device, ...] = ()  # in probation: one real request at a time
+        self.active_backups: frozenset[str] = frozenset()
+        self._rotations: tuple[tuple[Device, ...], ...] = ()
+        self._turn = 0
+        self._credit: dict[str, float] = {}
+
+    def refresh(self, devices: Sequence[Device]) -> int:
+        """Decide anew who is in service; gives the number of backups that have just come into service.
+
+        Backups replace lost production devices one for one. When nothing is up, devices that are down, ejected or in
+        probation are tried rather than failing everything; an unsafe one, or one never seen well, is not.
+        """
+        production = [device for device in devices if not device.is_backup and device.settings.balancing]
+        up = [device for device in production if device.wanted and device.health is Health.UP]
+        lost = len(production) - len(up)
+        rested = [device for device in devices if device.is_backup and device.wanted]
+        backups = [device for device in rested if device.health is Health.UP][:lost]
+        self.trials = tuple(
+            device
+            for device in (*production, *(rested if lost > len(backups) else ()))
+            if device.wanted and device.health is Health.PROBATION
+        )
+        serving = up + backups
+        trusted = [device for device in serving if not device.tracker.suspect] or serving
+        if not trusted:
+            self.trials = ()
+            trusted = [device for device in devices if device.wanted and device.health in _TRIED_AT_LAST]
+        for device in devices:
+            device.serving = device in trusted
+            device.on_trial = device in self.trials
+        self.serving = tuple(trusted)
+        self._rotations = tuple(self.serving[turn:] + self.serving[:turn] for turn in range(len(self.serving)))
+        active = frozenset(device.name for device in backups)
+        fresh = len(active - self.active_backups)
+        self.active_backups = active
+        return fresh
+
+    @property
+    def steady(self) -> Device | None:
+        """The device that answers what belongs to one device: the first in service, the primary while it is."""
+        return self.serving[0] if self.serving else None
+
+    def trial(self) -> Device | None:
+        """A device in probation that waits for its request."""
+        for device in self.trials:
+            if not device.outstanding and device.free:
+                return device
+        return None
+
+    def pick(self, code: bytes, now: float, avoid: Collection[Device] = ()) -> Device | None:
+        """The device in service with room that is loaded least; None where there is none.
+
+        ``avoid``: devices where this request already failed. ``now``: seconds, monotonic.
+        """
+        if not self._rotations:
+            return None
+        self._turn = turn = (self._turn + 1) % len(self._rotations)
+        if self.policy is Policy.ROUND_ROBIN:
+            return self._pick_in_turn(now, avoid)
+        by_work = self.policy is Policy.LEAST_OUTSTANDING
+        best: Device | None = None
+        lowest = 0.0
+        typical: float | None = None
+        for device in self._rotations[turn]:
+            if not device.free or device.outstanding >= device.settings.outstanding or device in avoid:
+                continue
+            weight = device.settings.weight
+            if device.ramp_start is not None:
+                weight = device.weight(now, self.slow_start)
+                if self._ahead_of_its_share(device, weight):
+                    continue
+            if by_work:
+                cost = device.costs.expected(code, now)
+                if cost is None:
+                    if typical is None:
+                        typical = self._typical_cost(code, now)
+                    cost = typical
+                score = (device.work + cost) / weight
+                if best is None or score < lowest - _TIE * cost / weight:
+                    best, lowest = device, score
+            else:
+                score = (device.outstanding + 1) / weight
+                if best is None or score < lowest:
+                    best, lowest = device, score
+        return best
+
+    def pick_to_keep(self, avoid: Collection[Device]) -> Device | None:
+        """The device for a client that stays on it: least outstanding and pinned, over its weight."""
+        fit = [
+            device
+            for device in self.serving
+            if device not in avoid and device.health is Health.UP and len(device.pins) < device.settings.private
+        ]
+        return min(
+            fit, key=lambda device: (device.outstanding + len(device.pins)) / device.settings.weight, default=None
+        )
+
+    def _pick_in_turn(self, now: float, avoid: Collection[Device]) -> Device | None:
+        """Smooth weighted round robin."""
+        fit = [device for device in self.serving if device.has_room and device not in avoid]
+        if not fit:
+            return None
+        credit = self._credit
+        total = 0.0
+        for device in fit:
+            weight = device.weight(now, self.slow_start)
+            total += weight
+            credit[device.name] = credit.get(device.name, 0.0) + weight
+        best = max(fit, key=lambda device: credit[device.name])
+        credit[best.name] -= total
+        return best
+
+    def _typical_cost(self, code: bytes, now: float) -> float:
+        """What the command takes on the quickest device that knows it, for one that does not yet."""
+        known = [cost for device in self.serving if (cost := device.costs.expected(code, now)) is not None]
+        return min(known, default=UNKNOWN_COST)
+
+    def _ahead_of_its_share(self, device: Device, weight: float) -> bool:
+        """Whether a device in slow start has as much outstanding as its ramped weight earns it beside its peers.
+
+        A device that is freshly idle would otherwise draw everything until it is as loaded as the others.
+        """
+        peers = [peer for peer in self.serving if peer is not device and peer.ramp_start is None]
+        if not peers:
+            return False
+        per_weight = max(peer.outstanding / peer.settings.weight for peer in peers)
+        return device.outstanding >= max(1.0, per_weight * weight)

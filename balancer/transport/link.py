@@ -1,0 +1,236 @@
+"""One socket in the reactor, TLS or clear: bytes in, bytes out, loss told exactly once."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+from typing import Protocol
+
+from .reactor import Reactor
+
+_READ_SIZE = 16_384  # a TLS record at most, so that nothing stays behind inside OpenSSL where epoll cannot see it
+_SEND_SIZE = 65_536  # bytes a flush sends before other links get their turn
+_TLS_RECORD = 16_384
+_READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
+_BROKEN = select.EPOLLHUP | select.EPOLLERR
+
+
+class LinkHandler(Protocol):
+    """Who is told of what happens on a link. Must not block; may close the link at any time."""
+
+    def received(self, data: bytes, now: float) -> None:
+        """Bytes came. ``now``: the reactor's clock, seconds."""
+
+    def lost(self, reason: str) -> None:
+        """The link is gone, by its peer or by a fault; not called when `Link.close` was. Called at most once."""
+
+    def sent_all(self) -> None:
+        """What was held back because the peer was slow is now sent."""
+
+
+class Link:
+    """A connected, handshaken, non-blocking socket, registered from construction to `close` or loss.
+
+    ``queued`` counts all bytes given to `write` since the start, ``touched`` how many of them may have left: a
+    request behind ``touched`` was never seen by the peer.
+    """
+
+    __slots__ = (
+        "_blocked",
+        "_draining",
+        "_events",
+        "_fd",
+        "_finishing",
+        "_handler",
+        "_out",
+        "_reactor",
+        "_recv",
+        "_rest",
+        "_send",
+        "_sent",
+        "_socket",
+        "open",
+        "queued",
+        "touched",
+        "unsent",
+    )
+
+    def __init__(self, reactor: Reactor, sock: socket.socket, handler: LinkHandler) -> None:
+        self._reactor = reactor
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._handler = handler
+        self._recv = sock.recv
+        self._send = sock.send
+        self._out: list[bytes] = []
+        self._rest = b""  # was offered to the socket and not taken yet
+        self._blocked = False  # waits for EPOLLOUT
+        self._finishing = False  # end the sending side once everything is sent
+        self._draining = False  # the sending side has ended: what still comes is thrown away
+        self._sent = 0
+        self._events = _READ
+        self.queued = 0
+        self.touched = 0
+        self.unsent = 0
+        self.open = True
+        reactor.register(self, self._fd, _READ)
+
+    @property
+    def socket(self) -> socket.socket:
+        """For facts about the connection (addresses, certificate); never to read or write."""
+        return self._socket
+
+    def write(self, data: bytes) -> None:
+        """Send these bytes at the end of the batch. Bytes for a closed or finished link are dropped."""
+        if not self.open or self._finishing:
+            return
+        if not self._out and not self._blocked:
+            self._reactor.wants_flush(self)
+        self._out.append(data)
+        size = len(data)
+        self.queued += size
+        self.unsent += size
+
+    def flush(self) -> None:
+        """Called by the reactor, once per batch and link."""
+        if self.open and not self._blocked:
+            self._push()
+
+    def pause_reading(self) -> None:
+        self._want(self._events & ~_READ)
+
+    def resume_reading(self) -> None:
+        self._want(self._events | _READ)
+
+    def finish(self) -> None:
+        """Send what is left, say the end, then throw away what comes until the peer ends too.
+
+        So the peer can still read the last answer: closing at once with its bytes unread would reset the connection
+        and take the answer away. The owner closes the link in the end, when the peer takes too long.
+        """
+        if self._finishing or not self.open:
+            return
+        self._finishing = True
+        self.resume_reading()
+        if not self._out and not self._blocked:
+            self._end_sending()
+
+    def close(self) -> None:
+        """Close now; the handler is not told. Says goodbye to a TLS peer if that takes no waiting."""
+        if not self.open:
+            return
+        if isinstance(self._socket, ssl.SSLSocket) and not self._rest and not self._draining:
+            self._say_goodbye()
+        self._drop()
+
+    def lose(self, reason: str) -> None:
+        """Close because of a fault; the handler is told."""
+        if self.open:
+            self._drop()
+            self._handler.lost(reason)
+
+    def on_event(self, events: int) -> None:
+        """Called by the reactor."""
+        if events & _WRITE and self._blocked:
+            self._blocked = False
+            self._want(self._events & ~_WRITE)
+            self._push()
+            if self.open and not self._blocked and not self._finishing:
+                self._handler.sent_all()
+        if not self.open:
+            return
+        if self._events & _READ:
+            if events & ~_WRITE:
+                self._pull()
+        elif events & _BROKEN:
+            self.lose("the connection broke")
+
+    def _pull(self) -> None:
+        try:
+            data = self._recv(_READ_SIZE)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self.lose(_describe(exc))
+            return
+        if not data:
+            self.lose("closed by the peer")
+        elif not self._finishing:
+            self._handler.received(data, self._reactor.clock())
+
+    def _push(self) -> None:
+        """Send up to `_SEND_SIZE` bytes; wait for EPOLLOUT where more is left."""
+        out = self._out
+        if self._rest:
+            data = self._rest + b"".join(out)
+        else:
+            data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        start = 0
+        size = len(data)
+        while start < size and start < _SEND_SIZE:
+            try:
+                count = self._send(data[start:] if start else data)
+            except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError, InterruptedError):
+                # OpenSSL may have sent a part of the record, or the kernel nothing: count it as gone.
+                self.touched = max(self.touched, self._sent + min(size - start, _TLS_RECORD))
+                break
+            except OSError as exc:
+                self.lose(_describe(exc))
+                return
+            start += count
+            self._sent += count
+            if self._sent > self.touched:
+                self.touched = self._sent
+        self.unsent = size - start
+        if start < size:
+            self._rest = data[start:]
+            self._blocked = True
+            self._want(self._events | _WRITE)
+        else:
+            self._rest = b""
+            if self._finishing:
+                self._end_sending()
+
+    def _end_sending(self) -> None:
+        if isinstance(self._socket, ssl.SSLSocket):
+            self._say_goodbye()
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as exc:
+            self.lose(_describe(exc))
+            return
+        self._draining = True
+        self._recv = _raw_recv(self._socket)
+
+    def _say_goodbye(self) -> None:
+        # Sends close_notify, then complains that the peer's has not come, or that the peer is gone.
+        with contextlib.suppress(OSError, ValueError):
+            self._socket.unwrap()  # type: ignore[attr-defined]
+
+    def _want(self, events: int) -> None:
+        if self.open and events != self._events:
+            self._events = events
+            self._reactor.modify(self._fd, events)
+
+    def _drop(self) -> None:
+        self.open = False
+        self._out.clear()
+        self._rest = b""
+        self.unsent = 0
+        self._reactor.unregister(self._fd)
+        self._socket.close()
+
+
+def _raw_recv(sock: socket.socket):  # type: ignore[no-untyped-def]
+    """Read past TLS: after our goodbye nothing of what comes is looked at."""
+    return lambda size: socket.socket.recv(sock, size)
+
+
+def _describe(exc: OSError) -> str:
+    """An error as a short phrase; OpenSSL's own words without its file and line."""
+    if isinstance(exc, ssl.SSLError):
+        return f"TLS: {(exc.reason or 'error').lower().replace('_', ' ')}"
+    return (exc.strerror or type(exc).__name__).lower()

@@ -1,0 +1,149 @@
+"""One connection to a device: requests out, answers in, matched strictly in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from config.model import Framing
+
+from .exchange import Attempt, Exchange
+from .transport.link import Link
+from .wire.errors import WireError
+from .wire.frames import answer_decoder, encode
+from .wire.message import answers
+
+if TYPE_CHECKING:
+    from .device import Device
+
+
+class WrongOwner(Exception):  # noqa: N818 - named for what was about to happen
+    """A request was about to travel on a connection that belongs to somebody else. A fault of ours: never caught."""
+
+
+class UpstreamOwner(Protocol):
+    """Who is told what happens on a connection to a device."""
+
+    def attempt_answered(self, attempt: Attempt, answer: bytes, now: float) -> None: ...
+
+    def upstream_lost(self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool) -> None:
+        """The connection is gone with these attempts unanswered, oldest first.
+
+        ``misbehaved``: the device sent what no answer can be, rather than just going away.
+        """
+
+
+class Upstream:
+    """Answers come in the order of the requests, one for each; anything else ends the connection.
+
+    ``owner`` is None for a shared connection, else the `Pin` whose requests alone may travel here: asserted at every
+    send.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_framing",
+        "_group",
+        "_verify_context",
+        "device",
+        "free",
+        "link",
+        "opened",
+        "outstanding",
+        "owner",
+        "used",
+    )
+
+    def __init__(
+        self,
+        device: Device,
+        group: UpstreamOwner,
+        *,
+        framing: Framing,
+        longest: int,
+        verify_context: bool,
+        owner: object | None,
+        now: float,
+    ) -> None:
+        """``longest``: of an answer, bytes. ``verify_context``: an answer must have the request's ``AG``.
+
+        The link is set by `attach`.
+        """
+        self.device = device
+        self.owner = owner
+        self.outstanding: deque[Attempt] = deque()
+        self.free = False  # whether it stands in its device's list of free connections
+        self.used = False  # whether anything was ever answered here
+        self.opened = now
+        self.link: Link
+        self._group = group
+        self._framing = framing
+        self._verify_context = verify_context
+        self._decoder = answer_decoder(framing, longest)
+
+    def attach(self, link: Link) -> None:
+        self.link = link
+
+    @property
+    def has_room(self) -> bool:
+        return self.link.open and len(self.outstanding) < self.device.settings.pipeline
+
+    def send(self, exchange: Exchange, now: float) -> Attempt:
+        """Write the request at the end of the batch. Raises `WrongOwner`."""
+        if exchange.owner is not self.owner:
+            raise WrongOwner("a request was about to travel on a connection that is not its client's")
+        link = self.link
+        attempt = Attempt(exchange, self, link.queued, now)
+        self.device.begin(attempt, now)
+        self.outstanding.append(attempt)
+        exchange.attempts += 1
+        if self._framing is Framing.EXCRYPT:
+            link.write(exchange.request)
+        else:
+            link.write(encode(self._framing, exchange.request))
+        return attempt
+
+    def received(self, data: bytes, now: float) -> None:
+        decoder = self._decoder
+        try:
+            decoder.receive(data)
+            while (answer := decoder.next_frame()) is not None:
+                if not self.outstanding:
+                    self._misbehaved("an answer that nobody asked for")
+                    return
+                exchange = self.outstanding[0].exchange
+                context = exchange.context if self._verify_context else None
+                if not answers(answer, exchange.code, context):
+                    self._misbehaved("an answer to another request")
+                    return
+                attempt = self.outstanding.popleft()
+                self.used = True
+                self._group.attempt_answered(attempt, answer, now)
+                if not self.link.open:
+                    return
+        except WireError as exc:
+            self._misbehaved(str(exc))
+            return
+        if decoder.partial and not self.outstanding:
+            self._misbehaved("bytes that nobody asked for")
+
+    def lost(self, reason: str) -> None:
+        self._lose(reason, misbehaved=self._decoder.partial)
+
+    def sent_all(self) -> None:
+        """Nothing waits for it: what is outstanding is bounded by the pipeline."""
+
+    def close(self, reason: str) -> None:
+        """End the connection on our own; what is outstanding here is told as lost."""
+        if self.link.open:
+            self.link.close()
+            self._lose(reason, misbehaved=False)
+
+    def _misbehaved(self, reason: str) -> None:
+        self.link.close()
+        self._lose(reason, misbehaved=True)
+
+    def _lose(self, reason: str, *, misbehaved: bool) -> None:
+        attempts = list(self.outstanding)
+        self.outstanding.clear()
+        self._group.upstream_lost(self, reason, attempts, misbehaved=misbehaved)

@@ -1,0 +1,159 @@
+"""Cut received bytes into frames, one message each, for each framing. Knows nothing of sockets or time."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from config.model import Framing
+
+from .errors import FramingLost, MessageTooLong
+
+_GAP = re.compile(rb"[\r\n \t]*")
+_OPENED = re.compile(rb"[ -Z\\^-~]*")  # what may follow "[" while its "]" has not come: printable ASCII but brackets
+_LEFT_BRACKET = 0x5B
+
+
+class Decoder(Protocol):
+    """Feed it with `receive`, then call `next_frame` until it returns None.
+
+    `next_frame` raises `FramingLost` or `MessageTooLong`: no further byte can be trusted, close the connection.
+    The work done is linear in the bytes received, however they are split.
+    """
+
+    @property
+    def partial(self) -> bool:
+        """Whether a message has begun and not ended (meaningful after `next_frame` returned None)."""
+
+    def receive(self, data: bytes) -> None: ...
+
+    def next_frame(self) -> bytes | None: ...
+
+
+class BracketDecoder:
+    """Frames from ``[`` to ``]``; between them only CR, LF, space and tab.
+
+    Some clients send CR LF after each message, hence the gap; anything else outside brackets is an error, so that no
+    byte is ever skipped that a device would have read differently.
+    """
+
+    __slots__ = ("_buffer", "_limit", "_position", "_scanned", "_strict")
+
+    def __init__(self, limit: int, *, strict: bool) -> None:
+        """``limit``: the longest frame in bytes. ``strict`` also refuses an unfinished frame as soon as it has a byte
+        that no request may hold (answers are let through: devices are not ours to correct)."""
+        self._buffer = b""
+        self._position = 0  # where the next frame, or the gap before it, begins
+        self._scanned = 0  # up to here no end of the frame was found
+        self._limit = limit
+        self._strict = strict
+
+    @property
+    def partial(self) -> bool:
+        return self._position < len(self._buffer)
+
+    def receive(self, data: bytes) -> None:
+        if self._position == len(self._buffer):
+            self._buffer = data
+            self._position = self._scanned = 0
+        else:
+            if not isinstance(self._buffer, bytearray):
+                self._buffer = bytearray(self._buffer)  # type: ignore[assignment]
+            del self._buffer[: self._position]  # type: ignore[attr-defined]
+            self._scanned = max(self._scanned - self._position, 0)
+            self._position = 0
+            self._buffer += data
+
+    def next_frame(self) -> bytes | None:
+        buffer, start = self._buffer, self._position
+        size = len(buffer)
+        if start == size:
+            return None
+        if buffer[start] != _LEFT_BRACKET:
+            start = _GAP.match(buffer, start).end()  # type: ignore[union-attr]
+            self._position = start
+            if start == size:
+                return None
+            if buffer[start] != _LEFT_BRACKET:
+                raise FramingLost("a byte outside brackets that is not CR, LF, space or tab")
+        searched = max(self._scanned, start + 1)
+        end = buffer.find(b"]", searched) + 1
+        if end == 0:
+            if size - start > self._limit:
+                raise MessageTooLong(f"no end of message in {self._limit} bytes")
+            if self._strict and _OPENED.match(buffer, searched).end() != size:  # type: ignore[union-attr]
+                raise FramingLost("a byte inside an unfinished message that no message may hold")
+            self._scanned = size
+            return None
+        if end - start > self._limit:
+            raise MessageTooLong(f"a message of more than {self._limit} bytes")
+        self._position = self._scanned = end
+        if start == 0 and end == size and type(buffer) is bytes:
+            return buffer  # the usual case: one read, one message, no copy
+        return bytes(buffer[start:end])
+
+
+class LengthDecoder:
+    """Frames behind a big-endian length of 2 or 4 bytes; the length does not count itself."""
+
+    __slots__ = ("_buffer", "_header", "_limit", "_position")
+
+    def __init__(self, limit: int, *, header: int) -> None:
+        """``limit``: the longest frame in bytes; ``header``: the size of the length, in bytes."""
+        self._buffer = bytearray()
+        self._position = 0
+        self._limit = limit
+        self._header = header
+
+    @property
+    def partial(self) -> bool:
+        return self._position < len(self._buffer)
+
+    def receive(self, data: bytes) -> None:
+        if self._position:
+            del self._buffer[: self._position]
+            self._position = 0
+        self._buffer += data
+
+    def next_frame(self) -> bytes | None:
+        start = self._position + self._header
+        if len(self._buffer) < start:
+            return None
+        length = int.from_bytes(self._buffer[self._position : start], "big")
+        if length == 0:
+            raise FramingLost("a message of length 0")
+        if length > self._limit:
+            raise MessageTooLong(f"a message of {length} bytes, {self._limit} are allowed")
+        end = start + length
+        if len(self._buffer) < end:
+            return None
+        self._position = end
+        return bytes(self._buffer[start:end])
+
+
+_HEADERS = {Framing.LENGTH2: 2, Framing.LENGTH4: 4}
+
+
+def request_decoder(framing: Framing, limit: int) -> Decoder:
+    """A decoder for what clients send; ``limit`` in bytes."""
+    if framing is Framing.EXCRYPT:
+        return BracketDecoder(limit, strict=True)
+    return LengthDecoder(limit, header=_HEADERS[framing])
+
+
+def answer_decoder(framing: Framing, limit: int) -> Decoder:
+    """A decoder for what devices send; ``limit`` in bytes."""
+    if framing is Framing.EXCRYPT:
+        return BracketDecoder(limit, strict=False)
+    return LengthDecoder(limit, header=_HEADERS[framing])
+
+
+def encode(framing: Framing, message: bytes) -> bytes:
+    """The message as it travels in that framing. A length that does not fit its header raises `MessageTooLong`."""
+    if framing is Framing.EXCRYPT:
+        return message
+    header = _HEADERS[framing]
+    try:
+        return len(message).to_bytes(header, "big") + message
+    except OverflowError as exc:
+        raise MessageTooLong(f"{len(message)} bytes do not fit a length of {header} bytes") from exc

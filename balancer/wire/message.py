@@ -1,0 +1,105 @@
+"""A strict view of one request, and the checks of an answer.
+
+``[AO<CODE>;<tag><value>;...;]``: ASCII, ``AO`` first and once, four upper-case letters or digits; two-character tags;
+values of printable ASCII without ``;`` ``[`` ``]``; the last ``;`` may be missing. No escaping is known. Lower-case
+tags are refused, because a device that ignores case would read a second ``AO`` in them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .errors import Malformed
+
+_VALUE_BYTES: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b"[]")
+_BAD_FIELD: Final = re.compile(rb";(?![A-Z0-9]{2}|\]$)")
+ERROR_CODE: Final = b"ERRO"
+_CODE_START, _CODE_END = 3, 7
+_RIGHT_BRACKET = 0x5D
+_ENDS: Final = (b";", b"]")  # of a field
+
+
+def parse_request(frame: bytes) -> tuple[bytes, bytes | None]:
+    """Check a whole frame; gives its code and the text of its ``AG`` field, None where it has none.
+
+    Raises `Malformed`, whose text holds nothing of the frame. Two ``AG`` fields are refused like two ``AO``: nobody
+    could say which of them an answer has to repeat.
+    """
+    code = frame[_CODE_START:_CODE_END]
+    if (
+        frame[:_CODE_START] != b"[AO"
+        or frame[-1] != _RIGHT_BRACKET
+        or frame.translate(None, _VALUE_BYTES) != b"[]"
+        or not code.isalnum()
+        or not code.isascii()
+        or code.upper() != code
+        or frame[_CODE_END] not in b";]"
+        or _BAD_FIELD.search(frame, _CODE_END) is not None
+    ):
+        raise Malformed(_what_is_wrong(frame))
+    if b";AO" in frame:
+        raise Malformed("two AO fields")
+    start = frame.find(b";AG")
+    if start < 0:
+        return code, None
+    if frame.find(b";AG", start + 3) >= 0:
+        raise Malformed("two AG fields")
+    return code, _value_at(frame, start)
+
+
+def field(message: bytes, tag: bytes) -> bytes | None:
+    """The value of the first field with that tag after the first field, None where there is none."""
+    start = message.find(b";" + tag)
+    return None if start < 0 else _value_at(message, start)
+
+
+def _value_at(message: bytes, start: int) -> bytes:
+    """The value of the field whose leading ``;`` is at ``start``."""
+    end = message.find(b";", start + 3)
+    return message[start + 3 : end if end >= 0 else -1]
+
+
+def context_of_refused(frame: bytes) -> bytes | None:
+    """The ``AG`` text of a frame that is no message, where that can be said without guessing."""
+    clean = frame[:1] == b"[" and frame.translate(None, _VALUE_BYTES) == b"[]"
+    return field(frame, b"AG") if clean and frame.count(b";AG") == 1 else None
+
+
+def _what_is_wrong(frame: bytes) -> str:
+    """Which rule a refused frame breaks, for logs: no byte of the frame."""
+    if frame.find(b"[", 1) >= 0 or frame.find(b"]", 0, -1) >= 0:
+        return "a bracket inside the message"
+    if not frame.isascii() or any(byte < 0x20 or byte == 0x7F for byte in frame):
+        return "a byte that is not printable ASCII"
+    if not frame.startswith(b"[AO"):
+        return "AO is not the first field"
+    if not re.match(rb"\[AO[A-Z0-9]{4}[;\]]", frame):
+        return "the code is not four upper-case letters or digits"
+    return "a field without a tag of two upper-case letters or digits"
+
+
+def answers(answer: bytes, code: bytes, context: bytes | None) -> bool:
+    """Whether this can be the answer to a request of that code and ``AG`` text (None: not compared).
+
+    The code must be the request's or ``ERRO``; where the request had ``AG``, the answer must have the same. Answers
+    are read leniently beyond that: one real answer has two ``AO`` fields.
+    """
+    found = answer[_CODE_START:_CODE_END]
+    if (
+        found not in (code, ERROR_CODE)
+        or answer[:_CODE_START] != b"[AO"
+        or answer[_CODE_END : _CODE_END + 1] not in _ENDS
+    ):
+        return False
+    return context is None or field(answer, b"AG") == context
+
+
+def is_error(answer: bytes) -> bool:
+    """Whether an answer is a general failure, ``[AOERRO;...]``. A letter such as ``BBN`` is none."""
+    return answer[_CODE_START:_CODE_END] == ERROR_CODE
+
+
+def continues(frame: bytes) -> bool:
+    """Whether a request of a command in parts is one of several: ``BN1`` announces more, ``CH`` returns a state."""
+    return field(frame, b"BN") == b"1" or bool(field(frame, b"CH"))

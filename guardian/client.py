@@ -1,0 +1,268 @@
+"""One client connection: requests in, answers out in the order of the requests."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+import attrs
+
+from balancer.exchange import Exchange
+from balancer.group import Group
+from balancer.pin import Pin
+from balancer.snapshot import Outcome
+from balancer.transport.link import Link
+from balancer.transport.peers import Peer
+from balancer.wire.errors import Malformed, MessageTooLong, WireError
+from balancer.wire.frames import encode, request_decoder
+from balancer.wire.message import context_of_refused, continues, parse_request
+from config.model import Framing, Limits, Refusal
+
+from .answers import CLOSES, Answers
+from .functions import Rules
+
+_MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no further
+_LINGER = 2.0  # seconds for a client to read a last answer
+
+
+@attrs.frozen(kw_only=True)
+class ClientSettings:
+    """What a listener's clients have in common."""
+
+    framing: Framing
+    limits: Limits
+    answers: Answers
+    longest: int  # bytes of a request that listener and devices can carry
+
+
+class ClientOwner(Protocol):
+    """The listener."""
+
+    @property
+    def draining(self) -> bool: ...
+
+    def client_gone(self, client: Client) -> None: ...
+
+    def would_block(self, client: Client, code: str) -> None:
+        """`mode: detect` let a request pass."""
+
+
+class Client:
+    """Owed answers stand in one queue; each is written when all before it are.
+
+    ``peer`` says who it is, for rules and logs. ``rules`` may be replaced at any time: the next request obeys.
+    """
+
+    def __init__(
+        self, owner: ClientOwner, group: Group, rules: Rules, settings: ClientSettings, peer: Peer | None, now: float
+    ) -> None:
+        self.peer = peer
+        self.rules = rules
+        self.link: Link
+        self.pin: Pin | None = None
+        self._owner = owner
+        self._group = group
+        self._settings = settings
+        self._pipeline = settings.limits.pipeline
+        self._excrypt = settings.framing is Framing.EXCRYPT
+        self._decoder = request_decoder(settings.framing, settings.longest)
+        self._owed: deque[Exchange] = deque()
+        self._taking = False
+        self._ending = False  # nothing more is taken; the connection ends when everything owed is answered
+        self._gone = False
+        self._paused = False
+        self._active_at = now
+        self._partial_since: float | None = None  # when the message that is not whole yet began
+        self._stuck_since: float | None = None  # since when it has not taken all that was sent
+        self._finished_at: float | None = None
+
+    def attach(self, link: Link) -> None:
+        self.link = link
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is owed an answer."""
+        return bool(self._owed)
+
+    @property
+    def kind(self) -> str:
+        return "pinned" if self.pin is not None else "shared"
+
+    # --- the link -----------------------------------------------------------------------------------------------
+
+    def received(self, data: bytes, now: float) -> None:
+        if self._ending:
+            return
+        self._active_at = now
+        self._decoder.receive(data)
+        taken = self._take(now)
+        if not self._decoder.partial or len(self._owed) >= self._pipeline:
+            self._partial_since = None
+        elif taken or self._partial_since is None:
+            self._partial_since = now
+
+    def lost(self, reason: str) -> None:
+        self._leave()
+
+    def sent_all(self) -> None:
+        self._stuck_since = None
+        self._go_on()
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def _take(self, now: float) -> int:
+        """Handle the whole messages that are there, as far as the pipeline allows; gives their number."""
+        taken = 0
+        if self._taking:
+            return taken  # the loop below, further up the stack, goes on
+        self._taking = True
+        try:
+            while not self._ending and len(self._owed) < self._pipeline:
+                frame = self._decoder.next_frame()
+                if frame is None:
+                    break
+                taken += 1
+                self._handle(frame, now)
+        except MessageTooLong:
+            self._refuse(Refusal.TOO_LONG, None, now)
+        except WireError:
+            self._refuse(Refusal.MALFORMED, None, now)
+        finally:
+            self._taking = False
+        if not self._paused and len(self._owed) >= self._pipeline:
+            self._pause()
+        return taken
+
+    def _handle(self, frame: bytes, now: float) -> None:
+        try:
+            code, context = parse_request(frame)
+        except Malformed:
+            self._refuse(Refusal.MALFORMED, context_of_refused(frame), now)
+            return
+        ruling = self.rules.ruling(code)
+        command = ruling.command
+        exchange = Exchange(frame, code, context, command, self.pin, self._answered, now)
+        self._owed.append(exchange)
+        if self._owner.draining:
+            exchange.finish(Outcome.SHUTDOWN, None)
+        elif ruling.blocked:
+            exchange.finish(Outcome.BLOCKED, None)
+        else:
+            if ruling.noticed:
+                self._owner.would_block(self, code.decode("ascii"))
+            if self.pin is not None:
+                self._group.submit_pinned(exchange, self.pin, now)
+            elif command.private or (command.multipart and continues(frame)):
+                self._submit_as_first_pinned(exchange, now)
+            else:
+                self._group.submit(exchange, now)
+
+    def _submit_as_first_pinned(self, exchange: Exchange, now: float) -> None:
+        """From this request on the client stays on one device, on a connection of its own."""
+        pin = self._group.pin(exchange.code.decode("ascii"), self._pin_ended, now)
+        if pin is None:
+            exchange.finish(Outcome.NO_DEVICE, None)
+            return
+        self.pin = exchange.owner = pin
+        self._group.submit_pinned(exchange, pin, now)
+
+    def _pin_ended(self, lost: bool) -> None:
+        self.pin = None
+        if lost:
+            self._ending = True
+            self._end_if_nothing_is_owed()
+
+    def _refuse(self, refusal: Refusal, context: bytes | None, now: float) -> None:
+        """Answer what is no message, in its place, and look at nothing that follows."""
+        self._ending = True
+        exchange = Exchange(b"", b"", context, self._group.commands.other, None, self._answered, now)
+        self._owed.append(exchange)
+        exchange.finish(Outcome.MALFORMED, self._settings.answers.refusal(refusal, context))
+
+    # --- answers ------------------------------------------------------------------------------------------------
+
+    def _answered(self, exchange: Exchange) -> None:
+        owed = self._owed
+        if self._gone or owed[0] is not exchange:
+            return
+        while owed and owed[0].finished:
+            self._deliver(owed.popleft())
+        self._end_if_nothing_is_owed()
+        if self._paused:
+            self._go_on()
+
+    def _deliver(self, exchange: Exchange) -> None:
+        outcome, answer = exchange.outcome, exchange.answer
+        if answer is None:
+            answer = self._settings.answers.to(outcome, exchange.context)
+        if outcome in CLOSES:
+            self._ending = True
+        self.link.write(answer if self._excrypt else encode(self._settings.framing, answer))
+        if self.link.unsent >= _MUCH_UNSENT and not self._paused:
+            self._pause()
+        now = self._group.clock()
+        self._active_at = now
+        seconds = now - exchange.arrived
+        exchange.command.count.record(outcome, seconds)
+        self._group.proxy_duration.record(max(seconds - exchange.device_seconds, 0.0))
+
+    def _end_if_nothing_is_owed(self) -> None:
+        if self._ending and not self._owed and not self._gone and self._finished_at is None:
+            self._finished_at = self._group.clock()
+            self.link.finish()
+
+    # --- flow ---------------------------------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        self._paused = True
+        self.link.pause_reading()
+
+    def _go_on(self) -> None:
+        """Read again, if neither owed answers nor untaken ones are in the way."""
+        if self._gone or self._ending or self._taking:
+            return
+        if self.link.unsent < _MUCH_UNSENT:
+            self._take(self._group.clock())
+        if self._paused and len(self._owed) < self._pipeline and self.link.unsent < _MUCH_UNSENT:
+            self._paused = False
+            self.link.resume_reading()
+
+    def sweep(self, now: float) -> None:
+        """Called about every second: let go of a client that is idle, drips, or does not take its answers."""
+        limits = self._settings.limits
+        if self._finished_at is not None:
+            if now - self._finished_at > _LINGER:
+                self.close()
+            return
+        unsent = self.link.unsent
+        if not unsent:
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        since = self._stuck_since if self._partial_since is None else self._partial_since
+        if since is not None and now - since > limits.message_time:
+            self.close()
+        elif not self._owed and not unsent and now - self._active_at > limits.idle:
+            self.end()
+
+    def end(self) -> None:
+        """Take nothing more; end the connection when everything owed is answered."""
+        self._ending = True
+        self._end_if_nothing_is_owed()
+
+    def close(self) -> None:
+        """Now."""
+        self.link.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        for exchange in self._owed:
+            exchange.abandon()
+        self._owed.clear()
+        if self.pin is not None:
+            pin, self.pin = self.pin, None
+            self._group.unpin(pin)
+        self._owner.client_gone(self)

@@ -1,0 +1,33 @@
+"""How many client connections there may be, so that descriptors are left for devices, admin and files."""
+
+from __future__ import annotations
+
+import resource
+from typing import Final
+
+_KEPT_BACK: Final = 64  # for logs, admin, epoll, files read at a reload, device connections beyond the counted
+
+
+class Descriptors:
+    """Counts client connections of all listeners, those that have not finished their handshake too."""
+
+    def __init__(self, limit: int, for_devices: int) -> None:
+        """``limit``: of open files of this process; ``for_devices``: connections that devices may need."""
+        self.most = max(limit - _KEPT_BACK - for_devices, 8)
+        self.taken = 0
+
+    @property
+    def exhausted(self) -> bool:
+        return self.taken >= self.most
+
+    def reserve(self, limit: int, for_devices: int) -> None:
+        """The configuration has changed."""
+        self.most = max(limit - _KEPT_BACK - for_devices, 8)
+
+
+def raise_limit() -> int:
+    """Use all the descriptors the system grants; gives the limit that then holds."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

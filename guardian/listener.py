@@ -1,0 +1,210 @@
+"""One address that clients connect to: accepting, handshakes, and the clients that came through."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+
+import attrs
+import structlog
+import trio
+
+from balancer.group import Group
+from balancer.snapshot import ListenerSnapshot
+from balancer.transport.dial import handshake, prepare
+from balancer.transport.link import Link
+from balancer.transport.peers import Peer, PeerRefused
+from balancer.transport.reactor import Reactor
+from config import model
+
+from .client import Client, ClientSettings
+from .descriptors import Descriptors
+from .functions import GroupRules
+from .handshakes import Handshakes
+from .logs import RateLimited
+
+_ACCEPTS_PER_TURN = 64
+_BACKLOG = 1024
+_PAUSE_WHEN_SHORT = 0.05  # seconds without accepting when descriptors or memory ran out
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What a listener asks of its clients; replaced whole by a reload.
+
+    ``context`` is None for clear connections. ``admit`` gives who a client is, after its handshake, None for one
+    that shows no certificate; ``recheck`` does so again for one that was admitted on other terms. Both raise
+    `PeerRefused`.
+    """
+
+    settings: model.Listener
+    context: ssl.SSLContext | None
+    admit: Callable[[socket.socket], Peer | None]
+    recheck: Callable[[Peer | None], None]
+    rules: GroupRules
+    client: ClientSettings
+
+
+class Listener:
+    """An error of one connection is that connection's own; accepting goes on whatever happens."""
+
+    def __init__(self, terms: Terms, group: Group, reactor: Reactor, descriptors: Descriptors) -> None:
+        self.terms = terms
+        self.clients: set[Client] = set()
+        self.draining = False
+        self.bound = ""
+        self._group = group
+        self._reactor = reactor
+        self._descriptors = descriptors
+        self._handshakes = Handshakes(terms.settings.limits.handshakes)
+        self._results: dict[str, int] = {}
+        self._log = structlog.get_logger(listener=terms.settings.name)
+        self._complaints: dict[str, RateLimited] = {}
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Accept until cancelled; clients that were taken stay. Raises OSError where it cannot bind."""
+        bind = self.terms.settings.bind
+        family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setblocking(False)
+            sock.bind((bind.host, bind.port))
+            sock.listen(_BACKLOG)
+            self.bound = str(model.Bind(host=bind.host, port=sock.getsockname()[1]))
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await trio.lowlevel.wait_readable(sock)
+                    if not self._accept(sock, nursery):
+                        await trio.sleep(_PAUSE_WHEN_SHORT)
+
+    def _accept(self, listening: socket.socket, nursery: trio.Nursery) -> bool:
+        """Take what waits; False when something ran short and a pause would help."""
+        for _ in range(_ACCEPTS_PER_TURN):
+            if self._descriptors.exhausted and not self._handshakes.make_room():
+                self._refused("crowded", "connections", "no descriptors are left for clients")
+                return False
+            try:
+                sock, address = listening.accept()
+            except BlockingIOError:
+                return True
+            except OSError as exc:
+                if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._complain("accept failed", reason=exc.strerror)
+                    return False
+                continue  # the connection was gone before it was taken
+            if len(self.clients) >= self.terms.settings.limits.connections:
+                self._refused("crowded", address[0], "limits.connections is reached")
+                sock.close()
+                continue
+            self._descriptors.taken += 1
+            nursery.start_soon(self._welcome, sock, address[0])
+        return True
+
+    async def _welcome(self, sock: socket.socket, address: str) -> None:
+        """From accepted to client; the barrier of one connection."""
+        terms = self.terms
+        welcomed = False
+        try:
+            prepare(sock)
+            if terms.context is not None:
+                tls = terms.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                sock = tls
+                with self._handshakes.entered(address, terms.settings.limits.handshake) as scope:
+                    await handshake(tls)
+                if scope.cancelled_caught:
+                    self._refused("timeout", address, "the handshake was not finished in time")
+                    return
+            peer = terms.admit(sock)
+            welcomed = self._take(sock, peer, address)
+        except PeerRefused as exc:
+            self._refused("refused", address, str(exc))
+        except ssl.SSLError as exc:
+            self._refused("refused", address, f"TLS: {(exc.reason or 'error').lower().replace('_', ' ')}")
+        except OSError as exc:
+            self._refused("error", address, (exc.strerror or type(exc).__name__).lower())
+        except Exception as exc:  # noqa: BLE001 - the barrier: a fault of ours costs one connection, not the listener
+            self._refused("error", address, "a fault of the proxy's own", exc_info=exc)
+        finally:
+            if not welcomed:
+                sock.close()
+                self._descriptors.taken -= 1
+
+    def _take(self, sock: socket.socket, peer: Peer | None, address: str) -> bool:
+        rules = self.terms.rules.of(peer)
+        if rules is None:
+            self._refused("refused", address, "no rule of the group matches the client (unmatched: refuse)")
+            return False
+        client = Client(self, self._group, rules, self.terms.client, peer, self._reactor.clock())
+        client.attach(Link(self._reactor, sock, client))
+        self.clients.add(client)
+        self._count("ok")
+        if self.draining:
+            client.end()
+        self._reactor.flush()
+        return True
+
+    def client_gone(self, client: Client) -> None:
+        self.clients.discard(client)
+        self._descriptors.taken -= 1
+
+    def would_block(self, client: Client, code: str) -> None:
+        self._group.would_block += 1
+        name = client.peer.common_name if client.peer else None
+        self._complain("function would be blocked", code=code, client=name)
+
+    def sweep(self, now: float) -> None:
+        """Called about every second."""
+        for client in tuple(self.clients):
+            client.sweep(now)
+
+    def adopt(self, terms: Terms) -> None:
+        """New terms: for new connections, and for those that are open, from the next request on.
+
+        A client whose certificate no longer passes, or that no rule matches any more, is closed.
+        """
+        self.terms = terms
+        for client in tuple(self.clients):
+            rules = terms.rules.of(client.peer)
+            try:
+                terms.recheck(client.peer)
+            except PeerRefused as exc:
+                self._log.warning("client no longer admitted", reason=str(exc))
+                rules = None
+            if rules is None:
+                client.close()
+            else:
+                client.rules = rules
+
+    def close_clients(self) -> None:
+        for client in tuple(self.clients):
+            client.close()
+
+    def snapshot(self) -> ListenerSnapshot:
+        kinds = {"shared": 0, "session": 0, "pinned": 0}
+        for client in self.clients:
+            kinds[client.kind] += 1
+        return ListenerSnapshot(
+            name=self.terms.settings.name,
+            bind=self.bound,
+            group=self._group.name,
+            connections=kinds,
+            handshaking=len(self._handshakes),
+            handshakes=dict(self._results),
+        )
+
+    def _refused(self, result: str, address: str, reason: str, **more: object) -> None:
+        self._count(result)
+        self._complain("client refused", address=address, reason=reason, **more)
+
+    def _count(self, result: str) -> None:
+        self._results[result] = self._results.get(result, 0) + 1
+
+    def _complain(self, event: str, **facts: object) -> None:
+        """Once a second for each kind of event: a flood of bad clients must not become a flood of lines."""
+        limit = self._complaints.setdefault(event, RateLimited())
+        held_back = limit.admit(self._reactor.clock())
+        if held_back is not None:
+            self._log.warning(event, held_back=held_back, **facts)
