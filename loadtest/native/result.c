@@ -8,10 +8,24 @@
 
 static double seconds_of(struct timeval value) { return (double)value.tv_sec + (double)value.tv_usec / 1e6; }
 
+static double seconds_wanted(void) {
+    unsigned long long running = 0, waiting = 0;
+    FILE *file = fopen("/proc/self/schedstat", "re");
+    if (file == NULL)
+        return 0;
+    int found = fscanf(file, "%llu %llu", &running, &waiting);
+    fclose(file);
+    return found == 2 ? (double)(running + waiting) / 1e9 : 0;
+}
+
 struct usage usage_now(void) {
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
-    return (struct usage){.clock = clock_ns(), .cpu_s = seconds_of(used.ru_utime) + seconds_of(used.ru_stime)};
+    return (struct usage){
+        .clock = clock_ns(),
+        .cpu_s = seconds_of(used.ru_utime) + seconds_of(used.ru_stime),
+        .wanted_s = seconds_wanted(),
+    };
 }
 
 static void print_latency(const struct histogram *latency) {
@@ -34,6 +48,7 @@ static void print_latency(const struct histogram *latency) {
 void result_print(const struct tally *tally, unsigned clients, unsigned depth, struct usage from, struct usage to) {
     printf("{\"event\": \"result\", \"clients\": %u, \"depth\": %u, \"duration_s\": %.6f, \"cpu_s\": %.6f", clients,
            depth, (double)(to.clock - from.clock) / 1e9, to.cpu_s - from.cpu_s);
+    printf(", \"wanted_s\": %.6f", to.wanted_s - from.wanted_s);
     printf(", \"requests\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"error_answers\": %" PRIu64, tally->requests,
            tally->error_answers + tally->lost_requests, tally->error_answers);
     printf(", \"lost_requests\": %" PRIu64 ", \"lost_connections\": %" PRIu64 ", \"wrong\": %" PRIu64 ", ",

@@ -6,7 +6,8 @@
 
 struct usage {
     uint64_t clock;
-    double cpu_s; /* this process's CPU, user and system */
+    double cpu_s;    /* this process's CPU, user and system */
+    double wanted_s; /* how long it ran or waited for a core; 0 where the kernel does not tell */
 };
 
 struct usage usage_now(void);

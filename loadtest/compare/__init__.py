@@ -1,0 +1,1 @@
+"""What our proxy costs beside HAProxy in the same place: `python -m loadtest.compare`."""

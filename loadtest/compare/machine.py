@@ -1,0 +1,42 @@
+"""On what it was measured: figures without that are worth nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import ssl
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _first_line(*command: str) -> str:
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    return (answer.stdout or answer.stderr).split("\n", 1)[0].strip()
+
+
+def describe_machine(haproxy: str | None) -> Mapping[str, str | int]:
+    """Processor, cores, system and versions. `haproxy` is its path, or None when it takes no part."""
+    # An interpreter without this is about 20 % slower on the hot path.
+    optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS") or "")
+    built = "optimised" if optimised else "not optimised"
+    facts: dict[str, str | int] = {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_version()} {built} ({sys.implementation.name})",
+        "openssl": ssl.OPENSSL_VERSION,
+    }
+    if haproxy is not None:
+        facts["haproxy"] = _first_line(haproxy, "-v")
+    return facts

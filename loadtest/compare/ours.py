@@ -1,0 +1,125 @@
+"""Our proxy, run as a user runs it: `guardian run CONFIG`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from loadtest.native.programs import Credentials
+
+from .contenders import Contender, NotInstalledError
+from .processes import Processes, Program, ProgramError
+
+READY_TIMEOUT: Final = 20.0
+ADMIN_ATTEMPTS: Final = 3
+
+
+@attrs.frozen(kw_only=True)
+class DeviceUse:
+    """How our proxy uses a device: requests outstanding on one connection, and how many connections."""
+
+    pipeline: int
+    connections: int
+
+    @property
+    def name(self) -> str:
+        return f"guardian {self.pipeline}x{self.connections}"
+
+
+def guardian_config(*, admin: str, credentials: Credentials, devices: Sequence[str], use: DeviceUse) -> str:
+    """Everything on that a user would have on: mutual TLS both sides, name check, function rules, pings."""
+    files = f"certificate: {credentials.certificate}, key: {credentials.key}, ca: [{credentials.ca}]"
+    outstanding = max(32, use.pipeline * use.connections)
+    limits = f"connections: {use.connections}, pipeline: {use.pipeline}, outstanding: {outstanding}"
+    entries = "\n".join(
+        f"      - {{name: hsm{i}, address: {address}, role: {'primary' if i == 1 else 'production'}, {limits}}}"
+        for i, address in enumerate(devices, 1)
+    )
+    return f"""\
+listeners:
+  - name: excrypt
+    bind: 127.0.0.1:0
+    group: devices
+    framing: excrypt
+    tls: {{mode: mutual, {files}}}
+groups:
+  - name: devices
+    type: hsm
+    tls: {{mode: mutual, {files}, verify: name}}
+    functions: {{mode: enforce, allow: ["*"], block: [TIME, GPKD]}}
+    devices:
+{entries}
+admin:
+  bind: {admin}
+workers: 1
+"""
+
+
+def find_guardian() -> Path:
+    """The command of the environment that runs us. Raises NotInstalledError."""
+    beside = Path(sys.executable).with_name("guardian")
+    if beside.exists():
+        return beside
+    found = shutil.which("guardian")
+    if found is None:
+        raise NotInstalledError("the guardian command is not installed: run make setup, or pip install -e .")
+    return Path(found)
+
+
+def _get(address: str, path: str) -> tuple[int, bytes]:
+    """Status and body; status 0 when nobody answers."""
+    connection = http.client.HTTPConnection(address, timeout=2)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+    finally:
+        connection.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as chosen:
+        port: int = chosen.getsockname()[1]
+        return port
+
+
+def _start_once(processes: Processes, config: Path, admin: str, name: str) -> Program:
+    program = processes.start(name, [find_guardian(), "run", config])
+    try:
+        program.wait_until(lambda: _get(admin, "/readyz")[0] == http.client.OK, timeout=READY_TIMEOUT)
+    except ProgramError:
+        processes.stop(program)
+        raise
+    return program
+
+
+def start_guardian(
+    processes: Processes, folder: Path, credentials: Credentials, devices: Sequence[str], use: DeviceUse
+) -> Contender:
+    """Start it and wait until it is ready. Raises NotInstalledError, ProgramError.
+
+    The admin port must be known before it starts, so another program may take it in between: then try another.
+    """
+    config = folder / f"{use.name.replace(' ', '-')}.yaml"
+    for attempt in range(1, ADMIN_ATTEMPTS + 1):
+        admin = f"127.0.0.1:{_free_port()}"
+        config.write_text(guardian_config(admin=admin, credentials=credentials, devices=devices, use=use))
+        try:
+            program = _start_once(processes, config, admin, use.name)
+        except ProgramError as exc:
+            if attempt == ADMIN_ATTEMPTS or "in use" not in str(exc):
+                raise
+            continue
+        status = json.loads(_get(admin, "/status")[1])
+        return Contender(name=use.name, addresses=[status["listeners"][0]["bind"]], program=program)
+    raise AssertionError("the loop returns or raises")

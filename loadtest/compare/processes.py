@@ -1,0 +1,118 @@
+"""Starts programs and sees to it that every one of them ends, whatever happens here."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import attrs
+
+STOP_TIMEOUT: Final = 10.0  # seconds from SIGTERM to SIGKILL
+LOG_LINES: Final = 15  # of a failed program, shown to the user
+
+
+class ProgramError(Exception):
+    """A program ended, or did not get ready; the text has the end of what it printed."""
+
+
+@attrs.define(eq=False)
+class Program:
+    name: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def failed(self, what: str) -> ProgramError:
+        lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        ended = self.process.poll()
+        how = f" (exit code {ended})" if ended is not None else ""
+        return ProgramError("\n".join([f"{self.name} {what}{how}", *(f"  | {line}" for line in lines)]))
+
+    def check(self) -> None:
+        """Raise ProgramError when it has ended."""
+        if self.process.poll() is not None:
+            raise self.failed("ended")
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout: float) -> None:
+        """Ask `ready` until it is true. Raises ProgramError when the program ends or `timeout` seconds pass."""
+        deadline = time.monotonic() + timeout
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise self.failed(f"was not ready within {timeout:g} s")
+            time.sleep(0.02)
+
+    def first_line(self, *, timeout: float) -> str:
+        """The first line it prints on standard output, where that goes to the log. Raises ProgramError."""
+        self.wait_until(lambda: "\n" in self.log.read_text(errors="replace"), timeout=timeout)
+        return self.log.read_text(errors="replace").split("\n", 1)[0]
+
+
+class Processes:
+    """A context that ends what was started in it, newest first: SIGTERM, and SIGKILL for who does not listen.
+
+    Where util-linux has setpriv, the programs are also killed when this process dies without leaving the context.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` takes the programs' output; it must outlive the context."""
+        self._folder = folder
+        self._programs: list[Program] = []
+        setpriv = shutil.which("setpriv")
+        self._prefix = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._programs:
+            self.stop(self._programs[-1])
+
+    def start(
+        self, name: str, command: Sequence[str | Path], *, piped: bool = False, keep: Sequence[int] = ()
+    ) -> Program:
+        """Start it; with `piped` its standard output can be read here, else it goes to the log as errors do.
+
+        `keep` are descriptors that the program inherits under their number.
+        """
+        log = self._folder / f"{len(list(self._folder.glob('*.log')))}-{name.replace(' ', '-')}.log"
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [*self._prefix, *(str(part) for part in command)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else out,
+                stderr=out,
+                pass_fds=keep,
+                text=True,
+            )
+        program = Program(name=name, process=process, log=log)
+        self._programs.append(program)
+        return program
+
+    def stop(self, program: Program) -> int:
+        """End it and return its exit code. It may have ended by itself before."""
+        try:
+            if program.process.poll() is None:
+                program.process.terminate()
+            return program.process.wait(timeout=STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            return -9
+        finally:
+            # On every way out, an interrupt while waiting included: nothing of ours may go on.
+            if program.process.poll() is None:
+                program.process.kill()
+                program.process.wait()
+            if program.process.stdout is not None:
+                program.process.stdout.close()
+            if program in self._programs:
+                self._programs.remove(program)
