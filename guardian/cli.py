@@ -118,7 +118,9 @@ def guardian() -> None:
 def execute(args: list[str]) -> int:
     """Run one command line and return its exit code. What went wrong is printed."""
     try:
-        verdict: Any = guardian.main(args, prog_name="guardian", standalone_mode=False, color=console.colour())
+        # Not `guardian.main`: that ends the process with 1 when whoever reads our output leaves.
+        with guardian.make_context("guardian", args, color=console.colour()) as context:
+            verdict: Any = guardian.invoke(context)
     except click.ClickException as exc:
         console.complain(exc)
         return exc.exit_code

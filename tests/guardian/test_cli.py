@@ -1,0 +1,220 @@
+"""The `guardian` command as a process: exit codes, what is printed, and that no traceback is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from guardian import cli
+
+GUARDIAN = [sys.executable, "-c", "from guardian.cli import main; main()"]
+
+
+def guardian(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*GUARDIAN, *args], capture_output=True, text=True, timeout=30, check=False, env={**os.environ, **environment}
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def test_help_lists_every_command_and_loads_none() -> None:
+    code = (
+        "import sys; from guardian.cli import execute; execute(['--help']);"
+        "heavy = {'trio', 'yaml', 'cryptography', 'structlog', 'cattrs', 'h11', 'loadtest', 'guardian.commands'};"
+        "print('loaded', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    for name in ("run", "check", "status", "device", "pki"):
+        assert f"\n  {name} " in done.stdout
+    assert done.stdout.endswith("loaded []\n")
+
+
+def test_version() -> None:
+    done = guardian("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "guardian")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        ("nonsense",),
+        ("--nonsense",),
+        ("run",),
+        ("check",),
+        ("check", "a", "b"),
+        ("device",),
+        ("device", "explode", "a/b"),
+        ("device", "drain"),
+        ("device", "drain", "no-slash"),
+        ("device", "drain", "a/b/c"),
+        ("device", "drain", "a/b", "--timeout", "30"),
+        ("status", "--admin", "nowhere"),
+        ("status", "--admin", "http://[::1"),
+        ("status", "--admin", "http://127.0.0.1:99999"),
+        ("status", "--token-file", "/does/not/exist"),
+        ("status", "--admin", "https://127.0.0.1:1", "--ca", "/does/not/exist"),
+    ],
+)
+def test_wrong_usage_is_2(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(list(args)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Usage" in printed.err
+
+
+def test_the_process_ends_with_the_code_of_the_command() -> None:
+    assert guardian("nonsense").returncode == 2
+
+
+def test_nobody_there_is_3_and_says_what_to_do() -> None:
+    done = guardian("status", "--admin", "http://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "http://127.0.0.1:1" in done.stderr
+    assert "guardian run" in done.stderr
+
+
+def test_the_address_may_come_from_the_environment() -> None:
+    done = guardian("status", GUARDIAN_ADMIN="http://127.0.0.1:2")
+    assert (done.returncode, "127.0.0.1:2" in done.stderr) == (3, True)
+
+
+def test_check_of_a_missing_file_is_1() -> None:
+    done = guardian("check", "/does/not/exist.yaml")
+    assert done.returncode == 1
+    assert "/does/not/exist.yaml" in done.stdout
+
+
+def test_check_prints_every_problem_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "guardian.yaml"
+    file.write_text("listeners: []\nnonsense: 1\n")
+    done = guardian("check", str(file))
+    assert done.returncode == 1
+    assert f"{file}:2: nonsense: " in done.stdout
+
+
+GOOD = """\
+listeners:
+  - {name: excrypt, bind: "127.0.0.1:9100", group: payments, tls: {mode: clear}}
+groups:
+  - name: payments
+    tls: {mode: clear}
+    devices:
+      - {name: hsm1, address: "127.0.0.1:9101", role: primary}
+"""
+
+
+def test_check_says_fine_and_what_it_read(tmp_path: Path) -> None:
+    file = tmp_path / "guardian.yaml"
+    file.write_text(GOOD)
+    done = guardian("check", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    last = done.stdout.splitlines()[-1]
+    assert last == f"{file}: fine: 1 listener, 1 group, 1 device; 0 files it names read"
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [*GUARDIAN, "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_reader_that_left_does_not_change_the_verdict(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [*GUARDIAN, "check", str(tmp_path / "none")], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30,
+            check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_closed_standard_streams_are_no_fault() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *GUARDIAN, "status", "--admin", "http://127.0.0.1:1"],
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 3
+
+
+def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path) -> None:
+    fifo = tmp_path / "never-written"
+    os.mkfifo(fifo)
+    running = subprocess.Popen(
+        [*GUARDIAN, "status", "--token-file", str(fifo)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(1.0)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, out, err) == (130, "", "guardian: interrupted\n")
+
+
+def point(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setattr(cli, "_entry_points", lambda: {"extra": value})
+
+
+def test_commands_of_other_packages_come_by_entry_point(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = ModuleType("guardian_test_extra")
+
+    @click.command()
+    def extra() -> None:
+        click.echo("extra ran")
+
+    module.extra = extra  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    point(monkeypatch, "guardian_test_extra:extra")
+    assert cli.execute(["extra"]) == 0
+    assert capsys.readouterr().out == "extra ran\n"
+    assert cli.execute(["--help"]) == 0
+    assert "\n  extra" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["does.not.exist:x", "guardian.cli:nothing", "guardian.cli:COMMANDS"])
+def test_a_command_that_cannot_be_loaded_is_a_clear_error(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point(monkeypatch, value)
+    assert cli.execute(["extra"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("guardian: ")
+    assert value.partition(":")[0] in printed.err
+    assert cli.execute(["--help"]) == 0  # nor does it spoil the others' help
+
+
+def test_an_unforeseen_exception_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    def extra() -> None:
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setitem(sys.modules, "guardian_test_extra", ModuleType("guardian_test_extra"))
+    sys.modules["guardian_test_extra"].extra = extra  # type: ignore[attr-defined]
+    point(monkeypatch, "guardian_test_extra:extra")
+    assert cli.execute(["extra"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "guardian: RuntimeError: first line second line (GUARDIAN_DEBUG=1 shows where)"
+    ]
