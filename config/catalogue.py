@@ -14,7 +14,7 @@ import attrs
 from msgspec import Meta
 
 from . import yaml_source
-from .problems import Place, Problem, Report
+from .problems import WHOLE_FILE, Place, Problem, Report
 from .structure import Draft, Reader
 
 Code = Annotated[str, Meta(pattern=r"^[A-Z0-9]{4}$", description="four upper-case letters or digits")]
@@ -177,7 +177,7 @@ def load_catalogue(user_file: Path | None = None) -> tuple[Catalogue, tuple[Prob
     if user_file is None:
         return Catalogue(commands), ()
     report = Report(str(user_file))
-    draft = _read(user_file, _Amendments, report)
+    draft = _read(user_file, _Amendments, report) if _regular(user_file, report) else None
     seen: set[str] = set()
     for entry in draft.sections("commands") if draft is not None else ():
         if not entry.known("name"):
@@ -200,6 +200,17 @@ def _amend(commands: dict[str, Command], name: str, entry: Draft, report: Report
     elif "effect" not in entry.broken:
         effects = ", ".join(effect.value for effect in Effect)
         report.error(entry.at("effect"), f"is missing, and '{name}' is not in the shipped catalogue: one of {effects}")
+
+
+def _regular(path: Path, report: Report) -> bool:
+    """Whether reading it cannot wait for ever, as on a pipe; a file that is not there is reported by the reader."""
+    try:
+        if path.is_file() or not path.exists():
+            return True
+    except (OSError, ValueError):
+        return True
+    report.error(Place(WHOLE_FILE, 1), "is no regular file, must be a readable YAML file")
+    return False
 
 
 def _read(path: Path, kind: type[object], report: Report) -> Draft | None:

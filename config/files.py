@@ -17,12 +17,18 @@ from .structure import Draft
 
 _SOON: Final = timedelta(days=30)
 _DAY: Final = "%Y-%m-%d"
+_FIELDS: Final = ("mode", "certificate", "key", "key_password_file", "ca", "crl")
 
 
 def check_files(config: Draft, report: Report, now: datetime) -> None:
     """Report what is missing, unreadable, not what it should be, out of date or open to others. ``now`` is aware."""
+    seen: set[tuple[object, ...]] = set()
     for tls in _sections(config):
-        _check(tls, report, now)
+        # Devices that inherit all of their group's section name the same files at the same places.
+        key = tuple((field, tls.values.get(field), tls.at(field)) for field in _FIELDS if field in tls.values)
+        if key not in seen:
+            seen.add(key)
+            _check(tls, report, now)
     admin = config.values.get("admin")
     if admin is not None and admin.values.get("token_file") is not None:
         place = admin.at("token_file")
@@ -90,18 +96,18 @@ def _check_pair(tls: Draft, report: Report, now: datetime) -> None:
 
 
 def _blamed(tls: Draft, exc: CredentialError) -> Place:
-    """The key whose file the error names; else the certificate's."""
+    """The key whose file the error is about: its message starts with that file's path."""
     for field in ("key_password_file", "key"):
         path = tls.values.get(field)
-        if path is not None and str(path) in str(exc) and path != tls.values["certificate"]:
+        if path is not None and str(exc).startswith(f"{path}:"):
             return tls.at(field)
     return tls.at("certificate")
 
 
 def _readable(path: Path, place: Place, report: Report) -> bool:
     try:
-        if path.is_dir():
-            report.error(place, f"names {path}, which is a directory, must be a file")
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            report.error(place, f"names {path}, which is no regular file, must be a readable file")
             return False
         with path.open("rb") as file:
             file.read(1)

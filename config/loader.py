@@ -60,6 +60,8 @@ def load(
     if root is None:
         return Loaded(config=None, problems=report.problems())
     reader = Reader(report, folder, os.environ if environment is None else environment)
+    if root.tag is not None:
+        report.error(Place(WHOLE_FILE, root.line), "has a tag at the top level, tags are not read: remove it")
     draft = reader.section(Config, root, Place("", 1))
     catalogue, foreign = load_catalogue(draft.values.get("catalogue"))
     check(draft, catalogue, report)
@@ -67,7 +69,7 @@ def load(
         from .files import check_files  # noqa: PLC0415 (cryptography is slow to import, and not always needed)
 
         check_files(draft, report, datetime.now(UTC) if now is None else now)
-    problems = (*report.problems(), *foreign)
+    problems = (*report.problems(), *(report.redacted(problem) for problem in foreign))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(config=None, problems=problems)
     return Loaded(config=draft.build(), problems=problems)

@@ -62,9 +62,15 @@ class Report:
     def problems(self) -> tuple[Problem, ...]:
         """In the order of the file's lines."""
         found = sorted(self._problems.values(), key=lambda problem: problem.line)
-        return tuple(
-            attrs.evolve(problem, path=self._redact(problem.path), message=self._redact(problem.message))
-            for problem in found
+        return tuple(self.redacted(problem) for problem in found)
+
+    def redacted(self, problem: Problem) -> Problem:
+        """The same without values from the environment; also for a problem of a file that this one names."""
+        return attrs.evolve(
+            problem,
+            file=self._redact(problem.file),
+            path=self._redact(problem.path),
+            message=self._redact(problem.message),
         )
 
     def _add(self, place: Place, message: str, severity: Severity) -> None:

@@ -18,9 +18,9 @@ from typing import Any, Final, get_args, get_origin
 import attrs
 
 from .model import Bind, Name
-from .problems import Place, Report, join, one_line
+from .problems import WHOLE_FILE, Place, Report, join, one_line
 from .values import WrongValueError, expected, nearest, read_value
-from .yaml_source import Entry, Mapping, Node, Scalar, Sequence
+from .yaml_source import Entry, Mapping, Node, Scalar, Sequence, shown
 
 _SUBSTITUTE: Final = re.compile(r"\$\{([^}]*)\}?")
 _VARIABLE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
@@ -116,15 +116,25 @@ class Reader:
             self._report.error(place, _not_a_section(node, list(fields)))
             draft.broken.update(fields)
             return draft
-        for key, entry in node.entries.items():
-            if key in fields:
-                self._field(draft, key, entry)
-            else:
-                self._unknown(place, key, entry, [name for name in fields if name not in node.entries])
+        self._given(draft, node, list(fields))
         for name, field in fields.items():
             if name not in node.entries:
                 self._default(draft, field)
         return draft
+
+    def _given(self, draft: Draft, node: Mapping, fields: list[str]) -> None:
+        """Take what a section gives, and report the keys it cannot have."""
+        self._faults(node, draft.place)
+        for key, entry in node.entries.items():
+            if key in fields:
+                self._field(draft, key, entry)
+            else:
+                self._unknown(draft.place, key, entry, [name for name in fields if name not in node.entries])
+
+    def _faults(self, node: Mapping, place: Place) -> None:
+        for fault in node.faults:
+            path = join(place.path, _as_key(fault.key)) if fault.key else place.path or WHOLE_FILE
+            self._report.error(Place(path, fault.line), fault.message)
 
     def _field(self, draft: Draft, key: str, entry: Entry) -> None:
         place = Place(join(draft.place.path, key), entry.line)
@@ -156,7 +166,7 @@ class Reader:
             draft.values[field.name] = field.default
 
     def _unknown(self, place: Place, key: str, entry: Entry, free: list[str]) -> None:
-        where = Place(join(place.path, one_line(key)[:60]), entry.line)
+        where = Place(join(place.path, _as_key(key)), entry.line)
         if _SECRET.search(key.lower()) and isinstance(entry.node, Scalar):
             file_key = _SECRET_FILES.get(key.lower(), "key_password_file")
             self._report.error(
@@ -166,6 +176,8 @@ class Reader:
             self._report.error(where, f"is no known key, {nearest(key, free) if free else 'remove it'}")
 
     def _value(self, hint: Any, node: Node, place: Place) -> Any:
+        if node.tag is not None:
+            raise WrongValueError(f"has the tag {shown(node.tag)}, tags are not read: remove it")
         hint, optional = _without_none(hint)
         if optional and isinstance(node, Scalar) and node.null:
             return None
@@ -210,6 +222,7 @@ class Reader:
         members = {str(member.value): member for member in key_kind}
         if not isinstance(node, Mapping):
             raise WrongValueError(_not_a_section(node, list(members)))
+        self._faults(node, place)
         table: dict[Any, Draft] = {}
         for key, entry in node.entries.items():
             if key in members:
@@ -227,11 +240,7 @@ class Reader:
             self._report.error(place, _not_a_section(node, fields))
             draft.broken.update(fields)
             return draft
-        for key, entry in node.entries.items():
-            if key in fields:
-                self._field(draft, key, entry)
-            else:
-                self._unknown(place, key, entry, [name for name in fields if name not in node.entries])
+        self._given(draft, node, fields)
         return draft
 
     def _substituted(self, scalar: Scalar) -> Scalar:
@@ -251,7 +260,7 @@ class Reader:
             self._report.keep_secret(value, found[0])
             return value
 
-        return attrs.evolve(scalar, text=_SUBSTITUTE.sub(fill, scalar.text))
+        return attrs.evolve(scalar, text=_SUBSTITUTE.sub(fill, scalar.text), filled=True)
 
 
 def _names(node: Sequence) -> Iterator[str | None]:
@@ -266,6 +275,11 @@ def _names(node: Sequence) -> Iterator[str | None]:
         else:
             seen.add(name)
             yield name
+
+
+def _as_key(text: str) -> str:
+    """A key as part of a path, whatever is in it."""
+    return one_line(text)[:60] or "''"
 
 
 def _line(node: Node, key_line: int) -> int:

@@ -124,25 +124,25 @@ def _parsed(scalar: Scalar, parse: Callable[[str], Any]) -> Any:
 
 
 def _bool(scalar: Scalar, _: Any) -> bool:
-    if scalar.plain and scalar.text in ("true", "false"):
+    if scalar.bare and scalar.text in ("true", "false"):
         return scalar.text == "true"
     raise WrongValueError(f"is {shown(scalar.shown)}, must be true or false{_unquoted(scalar)}")
 
 
 def _int(scalar: Scalar, _: Any) -> int:
-    if scalar.plain and _WHOLE.fullmatch(scalar.text):
+    if scalar.bare and _WHOLE.fullmatch(scalar.text):
         return int(scalar.text)
     raise WrongValueError(f"is {shown(scalar.shown)}, must be a whole number{_unquoted(scalar)}")
 
 
 def _float(scalar: Scalar, _: Any) -> float:
-    if scalar.plain and _NUMBER.fullmatch(scalar.text):
+    if scalar.bare and _NUMBER.fullmatch(scalar.text):
         return float(scalar.text)
     raise WrongValueError(f"is {shown(scalar.shown)}, must be a number such as 2 or 0.5{_unquoted(scalar)}")
 
 
 def _unquoted(scalar: Scalar) -> str:
-    return "" if scalar.plain else " without quotes"
+    return "" if scalar.bare else " without quotes"
 
 
 def _str(scalar: Scalar, _: Any) -> str:
@@ -169,7 +169,7 @@ def _enum(scalar: Scalar, kind: Any) -> Any:
 
 def _literal(scalar: Scalar, hint: Any) -> Any:
     for value in get_args(hint):
-        if scalar.text == str(value) and (scalar.plain or isinstance(value, str)):
+        if scalar.text == str(value) and (scalar.bare or isinstance(value, str)):
             return value
     options = ", ".join(str(value) for value in get_args(hint))
     one_of = "one of " if len(get_args(hint)) > 1 else ""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 import yaml
 
-from .problems import WHOLE_FILE, Place, Report, join, one_line
+from .problems import WHOLE_FILE, Place, Report, one_line
 
 MAX_FILE: Final = 1024 * 1024
 MAX_DEPTH: Final = 32  # our deepest section is at eight
@@ -32,22 +32,41 @@ class Scalar:
     line: int
     plain: bool = True
     shown: str = ""  # what a problem may print; differs from the text where the environment filled it in
+    tag: str | None = None  # such as !!str; nothing may have one
+    filled: bool = False  # from the environment; in { } YAML wants quotes around ${env:NAME}, so they say nothing
+
+    @property
+    def bare(self) -> bool:
+        """Whether it may be a number or a bool."""
+        return self.plain or self.filled
 
     @property
     def null(self) -> bool:
-        return self.plain and self.text in ("", "~", "null")
+        return self.plain and not self.filled and self.text in ("", "~", "null")
 
 
 @attrs.frozen(eq=False)
 class Sequence:
     items: tuple[Node, ...]
     line: int
+    tag: str | None = None
 
 
 @attrs.frozen(eq=False)
 class Mapping:
     entries: dict[str, Entry]
     line: int
+    tag: str | None = None
+    faults: tuple[Fault, ...] = ()
+
+
+@attrs.frozen
+class Fault:
+    """A key that cannot be used, and why; whoever knows the section's name reports it."""
+
+    key: str
+    line: int
+    message: str
 
 
 @attrs.frozen(eq=False)
@@ -76,12 +95,19 @@ class _Open:
     line: int
     mapping: bool
     anchor: str | None
+    tag: str | None
     items: list[Node] = attrs.field(factory=list)
     entries: dict[str, Entry] = attrs.field(factory=dict)
+    faults: list[Fault] = attrs.field(factory=list)
     key: Scalar | None = None
     ignored: bool = False  # the value that comes next belongs to a key that cannot be used
     height: int = 1
     size: int = 1
+
+    def closed(self) -> Node:
+        if self.mapping:
+            return Mapping(self.entries, self.line, self.tag, tuple(self.faults))
+        return Sequence(tuple(self.items), self.line, self.tag)
 
 
 def read_file(path: Path, report: Report) -> str | None:
@@ -106,9 +132,9 @@ def read_file(path: Path, report: Report) -> str | None:
 
 
 def parse(text: str, report: Report) -> Mapping | None:
-    """The file's top level, or None and a problem. A key given twice is a problem, and its first value counts."""
+    """The file's top level, or None and a problem. Of a key given twice the first value counts, and it is a fault."""
     try:
-        root = _build(text, report)
+        root = _build(text)
     except _UnusableError as exc:
         report.error(Place(WHOLE_FILE, exc.line), str(exc))
         return None
@@ -135,8 +161,8 @@ def _events(text: str) -> Iterator[Any]:
     return iter(yaml.parse(text, Loader=_Loader))
 
 
-def _build(text: str, report: Report) -> Node | None:
-    builder = _Builder(report)
+def _build(text: str) -> Node | None:
+    builder = _Builder()
     for event in _events(text):
         builder.take(event)
     return builder.root
@@ -145,9 +171,8 @@ def _build(text: str, report: Report) -> Node | None:
 class _Builder:
     """Turns events into nodes. Raises `_UnusableError` where a limit of size or depth is passed."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self) -> None:
         self.root: Node | None = None
-        self._report = report
         self._stack: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int, int] | None] = {}  # node, size, height; None while it is open
         self._documents = 0
@@ -161,20 +186,18 @@ class _Builder:
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event.anchor, line)
         elif isinstance(event, yaml.ScalarEvent):
-            self._refuse_tag(event, line)
-            plain = event.implicit[0] and event.tag is None
-            self._close(Scalar(event.value, line, plain, event.value), 1, 1, event.anchor)
+            plain = not event.style
+            node = Scalar(event.value, line, plain, event.value, _tag(event))
+            self._close(node, line, 1, 1, event.anchor)
         elif isinstance(event, yaml.CollectionStartEvent):
-            self._refuse_tag(event, line)
             if len(self._stack) >= MAX_DEPTH:
                 raise _UnusableError(line, f"is nested deeper than {MAX_DEPTH} levels, which no configuration is")
             if event.anchor is not None:
                 self._anchors[event.anchor] = None
-            self._stack.append(_Open(line, isinstance(event, yaml.MappingStartEvent), event.anchor))
+            self._stack.append(_Open(line, isinstance(event, yaml.MappingStartEvent), event.anchor, _tag(event)))
         elif isinstance(event, yaml.CollectionEndEvent):
             done = self._stack.pop()
-            node: Node = Mapping(done.entries, done.line) if done.mapping else Sequence(tuple(done.items), done.line)
-            self._close(node, done.size, done.height + 1, done.anchor)
+            self._close(done.closed(), line, done.size, done.height + 1, done.anchor)
 
     def _alias(self, anchor: Any, line: int) -> None:
         if anchor not in self._anchors:
@@ -182,9 +205,10 @@ class _Builder:
         target = self._anchors[anchor]
         if target is None:
             raise _UnusableError(line, f"uses *{anchor} inside itself")
-        self._close(*target, None)
+        node, size, height = target
+        self._close(node, line, size, height, None)
 
-    def _close(self, node: Node, size: int, height: int, anchor: str | None) -> None:
+    def _close(self, node: Node, line: int, size: int, height: int, anchor: str | None) -> None:
         """A node is complete: give it to what it stands in."""
         if anchor is not None:
             self._anchors[anchor] = (node, size, height)
@@ -195,7 +219,7 @@ class _Builder:
         parent.size += size
         parent.height = max(parent.height, height)
         if parent.size > MAX_NODES or len(self._stack) + height > MAX_DEPTH + 1:
-            raise _UnusableError(node.line, "becomes far too large when its aliases are followed: write it out")
+            raise _UnusableError(line, "becomes far too large when its aliases are followed: write it out")
         if not parent.mapping:
             parent.items.append(node)
         elif parent.key is None and not parent.ignored:
@@ -203,43 +227,34 @@ class _Builder:
         else:
             self._value(parent, node)
 
-    def _key(self, parent: _Open, node: Node) -> None:
+    @staticmethod
+    def _key(parent: _Open, node: Node) -> None:
         if not isinstance(node, Scalar):
-            self._report.error(Place(self._path(), node.line), "has a list or section as a key, keys must be words")
+            parent.faults.append(Fault("", node.line, "has a list or section as a key, keys must be words"))
             parent.ignored = True
         elif node.plain and node.text == "<<":
-            self._report.error(Place(self._path("<<"), node.line), "merging is not read, write the keys out")
+            parent.faults.append(Fault("<<", node.line, "is no known key: merging is not read, write the keys out"))
             parent.ignored = True
         else:
             parent.key = node
 
-    def _value(self, parent: _Open, node: Node) -> None:
+    @staticmethod
+    def _value(parent: _Open, node: Node) -> None:
         key, parent.key = parent.key, None
         parent.ignored = False
         if key is None:
             return
         if key.text in parent.entries:
             first = parent.entries[key.text].line
-            self._report.error(
-                Place(self._path(key.text), key.line),
-                f"is given twice (first on line {first}), must be given once",
-            )
-            return
-        parent.entries[key.text] = Entry(key.line, node)
+            message = f"is given twice (first on line {first}), must be given once"
+            parent.faults.append(Fault(key.text, key.line, message))
+        else:
+            parent.entries[key.text] = Entry(key.line, node)
 
-    def _path(self, last: str = "") -> str:
-        """Where the parser is, by keys and numbers: the names of list items may not have come yet."""
-        path = ""
-        for outer in self._stack[:-1]:
-            step = outer.key.text if outer.key is not None else ""
-            path = join(path, one_line(step)[:_SHOWN]) if outer.mapping else f"{path}[{len(outer.items)}]"
-        return join(path, one_line(last)[:_SHOWN]) or WHOLE_FILE
 
-    def _refuse_tag(self, event: Any, line: int) -> None:
-        if event.tag is not None and event.tag != "!":
-            self._report.error(
-                Place(self._path(), line), f"has the tag {shown(event.tag)}, tags are not read: remove it"
-            )
+def _tag(event: Any) -> str | None:
+    """A tag that was written; "!" alone is how PyYAML marks a quoted scalar."""
+    return None if event.tag in (None, "!") else str(event.tag)
 
 
 def _line_of(exc: yaml.YAMLError, text: str) -> int:
