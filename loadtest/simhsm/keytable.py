@@ -1,0 +1,66 @@
+"""The slots of a device's key table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from .key import Key
+
+
+class NoRoom(Exception):  # noqa: N818 (says what happened)
+    """Every slot is taken."""
+
+
+@attrs.define(eq=False)
+class Slot:
+    """A key, a certificate or both, under a label."""
+
+    key: Key | None = None
+    label: str = ""
+    certificate: bytes | None = None  # DER
+
+
+class KeyTable:
+    """Slots counted from 0. Every device has its own table; nothing replicates it here."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._slots: dict[int, Slot] = {}
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._slots
+
+    def __getitem__(self, number: int) -> Slot:
+        """Raises KeyError for an empty slot."""
+        return self._slots[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._slots))
+
+    def put(self, slot: Slot, number: int | None = None) -> int:
+        """Into slot `number`, over whatever is there, or into the first free one. Gives the number. Raises NoRoom."""
+        if number is None:
+            number = next((free for free in range(self.size) if free not in self._slots), None)
+        if number is None or not 0 <= number < self.size:
+            raise NoRoom
+        self._slots[number] = slot
+        return number
+
+    def delete(self, number: int) -> None:
+        """Raises KeyError for an empty slot."""
+        del self._slots[number]
+
+    def clear(self) -> None:
+        self._slots.clear()
+
+    def bitmap(self) -> bytes:
+        """One bit per slot, the first slot in the highest bit of the first byte."""
+        bits = bytearray((self.size + 7) // 8)
+        for number in self._slots:
+            bits[number // 8] |= 0x80 >> number % 8
+        return bytes(bits)

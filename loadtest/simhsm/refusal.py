@@ -1,0 +1,64 @@
+"""Why a device says no: the error answers.
+
+Only 34 INVALID TOKEN is a number seen in a public example. All other numbers are invented.
+"""
+
+from __future__ import annotations
+
+
+class Refused(Exception):  # noqa: N818 (says what happened)
+    """A request is answered with ERRO; the connection stays. The field named by `tag` is at fault."""
+
+    def __init__(self, number: int, tag: str, text: str) -> None:
+        super().__init__(f"{number} {tag} {text}")
+        self.number = number
+        self.tag = tag
+        self.text = text
+
+
+def unknown_function() -> Refused:
+    return Refused(1, "AO", "UNKNOWN FUNCTION")
+
+
+def malformed() -> Refused:
+    return Refused(2, "AO", "MALFORMED MESSAGE")
+
+
+def missing(tag: str) -> Refused:
+    return Refused(3, tag, "MISSING FIELD")
+
+
+def invalid(tag: str, text: str = "INVALID FIELD") -> Refused:
+    return Refused(4, tag, text)
+
+
+def login_required() -> Refused:
+    """The connection has no identity, and the function needs one."""
+    return Refused(20, "AO", "LOGIN REQUIRED")
+
+
+def not_permitted() -> Refused:
+    """The connection's role does not have the function."""
+    return Refused(21, "AO", "FUNCTION NOT PERMITTED")
+
+
+def invalid_token(tag: str) -> Refused:
+    """A key reference that this device cannot use: a foreign or damaged cryptogram."""
+    return Refused(34, tag, "INVALID TOKEN")
+
+
+def empty_slot(tag: str) -> Refused:
+    return Refused(35, tag, "KEY SLOT EMPTY")
+
+
+def wrong_key(tag: str, text: str = "WRONG KEY TYPE") -> Refused:
+    return Refused(36, tag, text)
+
+
+def usage(tag: str) -> Refused:
+    """The key's usage does not include what was asked."""
+    return Refused(37, tag, "KEY USAGE")
+
+
+def table_full(tag: str) -> Refused:
+    return Refused(38, tag, "KEY TABLE FULL")
