@@ -24,14 +24,16 @@ class ProgramError(Exception):
 class Program:
     name: str
     process: subprocess.Popen[str]
-    log: Path
+    output: Path
+    errors: Path
 
     @property
     def pid(self) -> int:
         return self.process.pid
 
     def failed(self, what: str) -> ProgramError:
-        lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        printed = [file.read_text(errors="replace").splitlines() for file in (self.output, self.errors)]
+        lines = [line for lines in printed for line in lines[-LOG_LINES:]]
         ended = self.process.poll()
         how = f" (exit code {ended})" if ended is not None else ""
         return ProgramError("\n".join([f"{self.name} {what}{how}", *(f"  | {line}" for line in lines)]))
@@ -51,9 +53,9 @@ class Program:
             time.sleep(0.02)
 
     def first_line(self, *, timeout: float) -> str:
-        """The first line it prints on standard output, where that goes to the log. Raises ProgramError."""
-        self.wait_until(lambda: "\n" in self.log.read_text(errors="replace"), timeout=timeout)
-        return self.log.read_text(errors="replace").split("\n", 1)[0]
+        """The first line it prints on standard output, unless that is piped. Raises ProgramError."""
+        self.wait_until(lambda: "\n" in self.output.read_text(errors="replace"), timeout=timeout)
+        return self.output.read_text(errors="replace").split("\n", 1)[0]
 
 
 class Processes:
@@ -66,6 +68,7 @@ class Processes:
         """`folder` takes the programs' output; it must outlive the context."""
         self._folder = folder
         self._programs: list[Program] = []
+        self._started = 0
         setpriv = shutil.which("setpriv")
         self._prefix = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
@@ -81,21 +84,23 @@ class Processes:
     def start(
         self, name: str, command: Sequence[str | Path], *, piped: bool = False, keep: Sequence[int] = ()
     ) -> Program:
-        """Start it; with `piped` its standard output can be read here, else it goes to the log as errors do.
+        """Start it; with `piped` its standard output can be read from `process`, else it goes to a file.
 
         `keep` are descriptors that the program inherits under their number.
         """
-        log = self._folder / f"{len(list(self._folder.glob('*.log')))}-{name.replace(' ', '-')}.log"
-        with log.open("w") as out:
+        self._started += 1
+        stem = f"{self._started}-{name.replace(' ', '-')}"
+        output, errors = self._folder / f"{stem}.out", self._folder / f"{stem}.err"
+        with output.open("w") as out, errors.open("w") as err:
             process = subprocess.Popen(
                 [*self._prefix, *(str(part) for part in command)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if piped else out,
-                stderr=out,
+                stderr=err,
                 pass_fds=keep,
                 text=True,
             )
-        program = Program(name=name, process=process, log=log)
+        program = Program(name=name, process=process, output=output, errors=errors)
         self._programs.append(program)
         return program
 

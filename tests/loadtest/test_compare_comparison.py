@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from loadtest.compare.__main__ import main
+from loadtest.compare.comparison import Plan, compare
+from loadtest.compare.contenders import NotInstalledError
+from loadtest.compare.haproxy import find_haproxy, haproxy_config
+from loadtest.compare.ours import DeviceUse, guardian_config
+from loadtest.compare.pki import Pki
+from loadtest.native.programs import Load, Programs
+
+
+@pytest.fixture
+def haproxy() -> str:
+    try:
+        return find_haproxy()
+    except NotInstalledError as exc:
+        pytest.skip(str(exc))
+
+
+def test_haproxy_finds_no_fault_in_its_configuration(haproxy: str, compare_pki: Pki, tmp_path: Path) -> None:
+    pem = tmp_path / "both.pem"
+    pem.write_bytes(compare_pki.proxy.certificate.read_bytes() + compare_pki.proxy.key.read_bytes())
+    config = tmp_path / "haproxy.cfg"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        fd = listener.fileno()
+        devices = ["127.0.0.1:1", "127.0.0.1:2"]
+        config.write_text(
+            haproxy_config(descriptor=fd, pem=pem, ca=compare_pki.proxy.ca, devices=devices, connections=100)
+        )
+        command: list[str | Path] = [haproxy, "-c", "-f", config]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10, pass_fds=[fd])
+    assert checked.returncode == 0, checked.stderr
+    assert "WARNING" not in checked.stderr
+
+
+def test_our_configuration_says_how_devices_are_used(compare_pki: Pki) -> None:
+    text = guardian_config(
+        admin="127.0.0.1:9190",
+        credentials=compare_pki.proxy,
+        devices=["127.0.0.1:1", "127.0.0.1:2"],
+        use=DeviceUse(pipeline=64, connections=2),
+    )
+    assert text.count("connections: 2, pipeline: 64, outstanding: 128") == 2
+    assert text.count("role: primary") == 1
+    assert "block: [TIME, GPKD]" in text
+
+
+@pytest.mark.usefixtures("haproxy")
+def test_contenders_take_turns_and_every_answer_is_right(native_programs: Programs, tmp_path: Path) -> None:
+    load = Load(addresses=(), clients=1, seconds=0.3, warmup=0.1)
+    plan = Plan(clients=[4], rounds=2, load=load, devices=2, device_delay=0, direct=True, haproxy=True, uses=())
+    said: list[str] = []
+    runs = compare(plan, native_programs, tmp_path, progress=said.append)
+    assert [(run.round, run.contender) for run in runs] == [
+        (1, "direct"), (1, "haproxy"), (2, "direct"), (2, "haproxy"),
+    ]  # fmt: skip
+    assert all(run.clean for run in runs)
+    assert len(said) == 4
+    for run in runs:
+        assert (run.cost is None) == (run.contender == "direct")
+        assert run.generator.used > 0
+
+
+def test_a_missing_haproxy_names_the_debian_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_nothing(*_arguments: object, **_options: object) -> None:
+        return None
+
+    monkeypatch.setattr("shutil.which", find_nothing)
+    result = CliRunner().invoke(main, ["--only", "haproxy"])
+    assert result.exit_code == 1
+    assert "apt-get install haproxy" in result.output
+
+
+@pytest.mark.parametrize(
+    "options", [["--clients", "8,"], ["--clients", "0"], ["--pipeline", "1x0"], ["--pipeline", "x"]]
+)
+def test_wrong_options_are_refused(options: list[str]) -> None:
+    result = CliRunner().invoke(main, options)
+    assert result.exit_code == 2
+    assert "should be" in result.output
