@@ -32,7 +32,7 @@ def echo(native_programs: Programs, compare_pki: Pki, tmp_path: Path) -> Iterato
 
 def ask(native_programs: Programs, credentials: Credentials, *options: str) -> tuple[int, str, str]:
     """Exit code, last line and errors of closed_loop."""
-    command = [native_programs.closed_loop, *credentials.options(), *options]
+    command: list[str | Path] = [native_programs.closed_loop, *credentials.options(), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     return done.returncode, done.stdout.strip().rpartition("\n")[2], done.stderr
 
