@@ -80,8 +80,8 @@ def _check_pair(tls: Draft, report: Report, now: datetime) -> None:
     fields = [name for name in ("certificate", "key", "key_password_file") if tls.values.get(name) is not None]
     # Every one is looked at, so that two missing files are two problems.
     readable = [_readable(tls.values[name], tls.at(name), report) for name in fields]
-    for name in fields:
-        if name != "certificate" or "key" not in fields:
+    for name, opened in zip(fields, readable, strict=True):
+        if opened and (name != "certificate" or "key" not in fields):
             _private(tls.values[name], tls.at(name), report)
     if "certificate" not in fields or not all(readable) or tls.broken & {"certificate", "key", "key_password_file"}:
         return

@@ -1,0 +1,266 @@
+"""Files that a configuration names: each fault at the line of the key that names it."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from config.loader import Loaded, load
+from tests.support.configs import EXAMPLE
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+L, G = "listeners.excrypt.tls", "groups.payments.tls"
+
+
+class Pki:
+    """A folder with all the files that the example names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pki = folder / "pki"
+        self.pki.mkdir()
+        self.ca_key = ec.generate_private_key(ec.SECP256R1())
+        self.write("ca.crt", self.certificate("CA", self.ca_key))
+        for name, password in (("guardian", b"open sesame"), ("guardian-client", None)):
+            key = ec.generate_private_key(ec.SECP256R1())
+            self.write(f"{name}.crt", self.certificate(name, key))
+            self.write_key(f"{name}.key", key, password)
+        self.write("password", b"open sesame\n", 0o600)
+
+    def write(self, name: str, content: bytes, mode: int = 0o644) -> None:
+        path = self.pki / name
+        path.write_bytes(content)
+        path.chmod(mode)
+
+    def write_key(self, name: str, key: ec.EllipticCurvePrivateKey, password: bytes | None = None) -> None:
+        lock: KeySerializationEncryption = BestAvailableEncryption(password) if password else NoEncryption()
+        self.write(name, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock), 0o600)
+
+    def certificate(
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        starts: datetime = NOW - 300 * DAY,
+        ends: datetime = NOW + 300 * DAY,
+    ) -> bytes:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), starts, ends)
+        return builder.sign(self.ca_key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    def crl(self, updated: datetime, until: datetime) -> bytes:
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA")])
+        builder = x509.CertificateRevocationListBuilder(issuer, updated, until)
+        return builder.sign(self.ca_key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    def load(self, text: str = EXAMPLE) -> Loaded:
+        path = self.folder / "guardian.yaml"
+        path.write_text(text)
+        return load(path, read_files=True, environment={}, now=NOW)
+
+    def one(self, text: str = EXAMPLE) -> tuple[int, str, str, str]:
+        """The only problem: line, key, severity and message."""
+        found = self.load(text).problems
+        assert len(found) == 1, [str(problem) for problem in found]
+        return found[0].line, found[0].path, found[0].severity, found[0].message
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    return Pki(tmp_path)
+
+
+def test_good_files_are_no_problem(pki: Pki) -> None:
+    loaded = pki.load()
+    assert loaded.problems == ()
+    assert loaded.config is not None
+
+
+def test_files_are_not_read_unless_asked(tmp_path: Path) -> None:
+    path = tmp_path / "guardian.yaml"
+    path.write_text(EXAMPLE)
+    assert load(path).problems == ()
+
+
+def test_every_missing_file_is_said_at_its_own_key(tmp_path: Path) -> None:
+    path = tmp_path / "guardian.yaml"
+    path.write_text(EXAMPLE)
+    found = load(path, read_files=True).problems
+    assert [(problem.line, problem.path) for problem in found] == [
+        (8, f"{L}.certificate"),
+        (9, f"{L}.key"),
+        (10, f"{L}.key_password_file"),
+        (11, f"{L}.ca[0]"),
+        (18, f"{G}.certificate"),
+        (18, f"{G}.key"),
+        (18, f"{G}.ca[0]"),
+    ]
+    assert all("does not exist" in problem.message for problem in found)
+
+
+def test_directory_in_place_of_a_file(pki: Pki) -> None:
+    (pki.pki / "ca.crt").unlink()
+    (pki.pki / "ca.crt").mkdir()
+    assert {(p.line, p.path) for p in pki.load().problems} == {(11, f"{L}.ca[0]"), (18, f"{G}.ca[0]")}
+
+
+def test_pipe_in_place_of_a_file_does_not_wait(pki: Pki) -> None:
+    (pki.pki / "guardian.key").unlink()
+    os.mkfifo(pki.pki / "guardian.key")
+    line, path, severity, message = pki.one()
+    assert (line, path, severity) == (9, f"{L}.key", "error")
+    assert "no regular file" in message
+
+
+def test_what_is_no_certificate(pki: Pki) -> None:
+    pki.write("guardian.crt", b"hello")
+    assert pki.one()[:3] == (8, f"{L}.certificate", "error")
+
+
+def test_what_is_no_ca(pki: Pki) -> None:
+    pki.write("own.crt", b"hello")
+    assert pki.one(EXAMPLE.replace("ca: [pki/ca.crt]\n", "ca: [pki/ca.crt, pki/own.crt]\n"))[:3] == (
+        11,
+        f"{L}.ca[1]",
+        "error",
+    )
+
+
+def test_key_of_another_certificate(pki: Pki) -> None:
+    pki.write_key("guardian.key", ec.generate_private_key(ec.SECP256R1()), b"open sesame")
+    line, path, severity, message = pki.one()
+    assert (line, path, severity) == (9, f"{L}.key", "error")
+    assert "does not belong" in message
+
+
+def test_wrong_password_is_never_repeated(pki: Pki) -> None:
+    pki.write("password", b"wrong guess\n", 0o600)
+    line, path, severity, message = pki.one()
+    assert (line, path, severity) == (9, f"{L}.key", "error")
+    assert "password" in message
+    assert "wrong guess" not in message
+
+
+def test_password_missing(pki: Pki) -> None:
+    assert pki.one(EXAMPLE.replace("      key_password_file: pki/password\n", ""))[:3] == (9, f"{L}.key", "error")
+
+
+def test_password_file_with_more_than_a_password(pki: Pki) -> None:
+    pki.write("password", b"open sesame\nand more\n", 0o600)
+    assert pki.one()[:3] == (10, f"{L}.key_password_file", "error")
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "severity", "text"),
+    [
+        (NOW - 9 * DAY, NOW - DAY, "error", "expired on 2026-05-31"),
+        (NOW - 9 * DAY, NOW, "error", "expired on 2026-06-01"),
+        (NOW + DAY, NOW + 99 * DAY, "error", "not valid before 2026-06-02"),
+        (NOW - 9 * DAY, NOW + 29 * DAY, "warning", "expires on 2026-06-30"),
+    ],
+)
+def test_dates_of_our_certificate(pki: Pki, starts: datetime, ends: datetime, severity: str, text: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pki.write("guardian-client.crt", pki.certificate("client", key, starts, ends))
+    pki.write_key("guardian-client.key", key)
+    line, path, found, message = pki.one()
+    assert (line, path, found) == (18, f"{G}.certificate", severity)
+    assert text in message
+
+
+def test_certificate_with_thirty_days_left_is_fine(pki: Pki) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pki.write("guardian-client.crt", pki.certificate("client", key, NOW - DAY, NOW + 30 * DAY))
+    pki.write_key("guardian-client.key", key)
+    assert pki.load().problems == ()
+
+
+def test_expired_ca_is_said_once_for_all_devices(pki: Pki) -> None:
+    pki.write("ca.crt", pki.certificate("CA", pki.ca_key, NOW - 9 * DAY, NOW - DAY))
+    assert [(p.line, p.path) for p in pki.load().problems] == [(11, f"{L}.ca[0]"), (18, f"{G}.ca[0]")]
+
+
+@pytest.mark.parametrize(
+    ("updated", "until", "text"),
+    [
+        (NOW - 9 * DAY, NOW - DAY, "next update was due on 2026-05-31"),
+        (NOW + DAY, NOW + 9 * DAY, "not valid before 2026-06-02"),
+    ],
+)
+def test_revocation_list_out_of_date(pki: Pki, updated: datetime, until: datetime, text: str) -> None:
+    pki.write("ca.crl", pki.crl(updated, until))
+    line, path, severity, message = pki.one(EXAMPLE.replace("crl: []", "crl: [pki/ca.crl]"))
+    assert (line, path, severity) == (12, f"{L}.crl[0]", "error")
+    assert text in message
+
+
+def test_revocation_list_in_date_is_fine(pki: Pki) -> None:
+    pki.write("ca.crl", pki.crl(NOW - DAY, NOW + DAY))
+    assert pki.load(EXAMPLE.replace("crl: []", "crl: [pki/ca.crl]")).problems == ()
+
+
+def test_what_is_no_revocation_list(pki: Pki) -> None:
+    assert pki.one(EXAMPLE.replace("crl: []", "crl: [pki/ca.crt]"))[:3] == (12, f"{L}.crl[0]", "error")
+
+
+def test_secrets_that_everyone_can_read(pki: Pki) -> None:
+    for name in ("guardian.key", "password", "guardian-client.key"):
+        (pki.pki / name).chmod(0o644)
+    found = pki.load()
+    assert [(p.line, p.path, p.severity) for p in found.problems] == [
+        (9, f"{L}.key", "warning"),
+        (10, f"{L}.key_password_file", "warning"),
+        (18, f"{G}.key", "warning"),
+    ]
+    assert found.config is not None
+
+
+def test_certificate_file_that_holds_its_key_is_a_secret_too(pki: Pki) -> None:
+    both = (pki.pki / "guardian-client.crt").read_bytes() + (pki.pki / "guardian-client.key").read_bytes()
+    pki.write("guardian-client.crt", both, 0o644)
+    text = EXAMPLE.replace("key: pki/guardian-client.key, ", "")
+    assert pki.one(text)[:3] == (18, f"{G}.certificate", "warning")
+    (pki.pki / "guardian-client.crt").chmod(0o600)
+    assert pki.load(text).problems == ()
+
+
+def test_device_override_is_said_at_the_device(pki: Pki) -> None:
+    text = EXAMPLE.replace("role: backup", "role: backup, tls: {ca: [pki/none.crt]}")
+    assert pki.one(text)[:3] == (33, "groups.payments.devices.hsm3.tls.ca[0]", "error")
+
+
+def test_clear_connections_need_no_files(tmp_path: Path) -> None:
+    path = tmp_path / "guardian.yaml"
+    text = EXAMPLE.replace(EXAMPLE.splitlines()[17], "    tls: {mode: clear}")
+    start, end = text.index("      mode: mutual\n"), text.index("    limits:")
+    path.write_text(text[:start] + "      mode: clear\n" + text[end:])
+    assert load(path, read_files=True).problems == ()
+
+
+def test_token_must_hold_something(pki: Pki) -> None:
+    text = EXAMPLE.replace("admin:\n", "admin:\n  token_file: pki/token\n")
+    assert pki.one(text)[:3] == (35, "admin.token_file", "error")
+    pki.write("token", b"\n", 0o600)
+    assert "is empty" in pki.one(text)[3]
+    pki.write("token", b"t0ken\n", 0o600)
+    assert pki.load(text).problems == ()
+
+
+def test_files_are_read_although_other_keys_are_wrong(pki: Pki) -> None:
+    (pki.pki / "guardian.crt").unlink()
+    found = pki.load(EXAMPLE.replace("workers: 1", "workers: 2")).problems
+    assert [(problem.line, problem.path) for problem in found] == [(8, f"{L}.certificate"), (36, "workers")]
