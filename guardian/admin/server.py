@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -10,13 +9,14 @@ import structlog
 import trio
 
 from balancer.snapshot import Operable
+from balancer.transport.peers import PeerRefused
 from config.model import Admin, Bind
 from guardian.logs import RateLimited
 
 from .access import Access, is_loopback
 from .connection import Connection, Times
 from .routes import Routes
-from .tls import certificate_names, server_context
+from .tls import AdminSide
 
 CONNECTIONS: Final = 128
 
@@ -30,16 +30,16 @@ async def serve_admin(
 ) -> None:
     """Serve the admin port until cancelled; reports the address it listens on, with the real port.
 
-    Raises OSError when the port or a file cannot be had, ValueError when what is asked for is unsafe. Cancelling closes
-    every connection at once.
+    Raises OSError when the port or the token file cannot be had, CredentialError when a file of its TLS cannot be used,
+    ValueError when what is asked for is unsafe. Cancelling closes every connection at once.
     """
-    context = server_context(admin.tls) if admin.tls else None
+    side = AdminSide(admin.tls) if admin.tls else None
     token = _read_token(admin)
     mutual = admin.tls is not None and bool(admin.tls.ca)
     if token is None and not mutual and not is_loopback(admin.bind.host):
         raise ValueError(f"admin.bind {admin.bind} is open to other machines: give it a token_file or tls with ca")
-    access = Access(token=token, names=[admin.bind.host, *(certificate_names(admin.tls) if admin.tls else ())])
-    server = _Server(Routes(proxy, access, _version()), context, times)
+    access = Access(token=token, names=[admin.bind.host, *(side.names if side else ())])
+    server = _Server(Routes(proxy, access, _version()), side, times)
     listeners = await trio.open_tcp_listeners(admin.bind.port, host=admin.bind.host)
     if admin.bind.port == 0:  # each would have a port of its own
         for spare in listeners[1:]:
@@ -59,9 +59,9 @@ async def serve_admin(
 class _Server:
     """Accepts and bounds connections. When there is no room, the one that has waited longest for its client goes."""
 
-    def __init__(self, routes: Routes, context: ssl.SSLContext | None, times: Times) -> None:
+    def __init__(self, routes: Routes, side: AdminSide | None, times: Times) -> None:
         self._routes = routes
-        self._context = context
+        self._side = side
         self._times = times
         self._open = 0
         self._waiting: dict[trio.CancelScope, None] = {}
@@ -109,9 +109,9 @@ class _Server:
     async def _serve(self, plain: trio.SocketStream) -> None:
         local, peer = plain.socket.getsockname()[0], plain.socket.getpeername()[0]
         stream: trio.abc.Stream = plain
-        if self._context is not None:
-            secure = trio.SSLStream(plain, self._context, server_side=True, https_compatible=True)
-            if not await self._shake_hands(secure, peer):
+        if self._side is not None:
+            secure = await self._shake_hands(self._side, plain, peer)
+            if secure is None:
                 return
             stream = secure
         connection = Connection(
@@ -119,7 +119,7 @@ class _Server:
             self._routes.answer,
             waiting=self._waiting,
             times=self._times,
-            secure=self._context is not None,
+            secure=self._side is not None,
             local_host=local,
             peer=peer,
         )
@@ -127,21 +127,21 @@ class _Server:
         with trio.move_on_after(self._times.linger):
             await stream.aclose()
 
-    async def _shake_hands(self, stream: trio.SSLStream[trio.SocketStream], peer: str) -> bool:
+    async def _shake_hands(
+        self, side: AdminSide, plain: trio.SocketStream, peer: str
+    ) -> trio.SSLStream[trio.SocketStream] | None:
         scope = trio.CancelScope(deadline=trio.current_time() + self._times.request)
         self._waiting[scope] = None
         try:
             with scope:
-                await stream.do_handshake()
-                return True
-        except trio.BrokenResourceError as exc:
+                return await side.handshake(plain)
+        except (trio.BrokenResourceError, PeerRefused) as exc:
             held = self._client_faults.admit(trio.current_time())
             if held is not None:
-                cause = exc.__cause__ or exc
-                self._log.warning("admin handshake failed", peer=peer, error=cause, held_back=held)
+                self._log.warning("admin handshake failed", peer=peer, error=exc.__cause__ or exc, held_back=held)
         finally:
             self._waiting.pop(scope, None)
-        return False
+        return None
 
 
 def _read_token(admin: Admin) -> bytes | None:

@@ -1,41 +1,47 @@
-"""TLS of the admin port."""
+"""TLS of the admin port: as a listener's, so that dates and clientAuth are checked here too."""
 
 from __future__ import annotations
 
-import ssl
+import time
 
+import trio
 from cryptography import x509
 
-from config.model import AdminTls
+from balancer.transport.tls import ServerSide, server_side
+from config.credentials import load_credentials
+from config.model import AdminTls, ListenerTls, TlsMode
 
 
-def server_context(tls: AdminTls) -> ssl.SSLContext:
-    """The context of a server that shows `tls.certificate`, and asks for a client's where `tls.ca` is given.
+class AdminSide:
+    """What the admin port needs for TLS, from one reading of its files.
 
-    TLS 1.3 only, without tickets: a resumed session would skip the check of the client's certificate. Raises OSError
-    (also ssl.SSLError) or ValueError when a file cannot be read or used.
+    `names` are the names and addresses that the certificate is for: by these a browser may call this server.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.num_tickets = 0
-    password = tls.key_password_file.read_text().rstrip("\r\n") if tls.key_password_file else ""
-    # An empty password and not None: OpenSSL would ask for one on the terminal.
-    context.load_cert_chain(tls.certificate, tls.key, password)
-    if tls.ca:
-        context.verify_mode = ssl.CERT_REQUIRED
-        for file in tls.ca:
-            context.load_verify_locations(file)
-    return context
+
+    def __init__(self, tls: AdminTls) -> None:
+        """Raises CredentialError when a file cannot be read or used."""
+        mode = TlsMode.MUTUAL if tls.ca else TlsMode.SERVER
+        side = server_side(
+            ListenerTls(
+                mode=mode, certificate=tls.certificate, key=tls.key, key_password_file=tls.key_password_file, ca=tls.ca
+            )
+        )
+        assert side is not None, "only a clear listener has none"
+        self._side: ServerSide = side
+        self.names = _names(load_credentials(tls.certificate, tls.key, tls.key_password_file).certificate)
+
+    async def handshake(self, plain: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
+        """Raises trio.BrokenResourceError when it fails, PeerRefused when the client's certificate does not pass."""
+        stream = trio.SSLStream(plain, self._side.context, server_side=True, https_compatible=True)
+        await stream.do_handshake()
+        if self._side.policy is not None:
+            self._side.policy.check(stream.getpeercert(binary_form=True), time.time())
+        return stream
 
 
-def certificate_names(tls: AdminTls) -> list[str]:
-    """The names and addresses that the certificate is for: by these a browser may call this server.
-
-    Raises OSError or ValueError when the file cannot be read or used.
-    """
-    leaf = x509.load_pem_x509_certificates(tls.certificate.read_bytes())[0]
+def _names(certificate: x509.Certificate) -> list[str]:
     try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
     addresses = names.get_values_for_type(x509.IPAddress)

@@ -184,6 +184,13 @@ def test_close_gives_up_on_a_pipe_that_stays_full(pipe: Pipe) -> None:
     assert handle.close()
 
 
+def test_what_comes_after_the_end_is_counted(pipe: Pipe) -> None:
+    handle = logs.start(JSON, fd=pipe.writer)
+    assert handle.close()
+    structlog.get_logger().info("late")
+    assert (handle.dropped, pipe.events()) == (1, [])
+
+
 def test_a_reader_that_left_is_counted_and_harms_nobody(pipe: Pipe) -> None:
     os.close(pipe.reader)
     pipe.reader = os.open(os.devnull, os.O_RDONLY)

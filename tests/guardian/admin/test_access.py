@@ -91,6 +91,7 @@ def test_a_name_in_dns_needs_the_token_and_a_way_from_outside() -> None:
     assert by_certificate.refuse_change(change("guardian.example", local="10.0.0.5")) is None
     assert by_certificate.refuse_change(change("10.0.0.5:9190", local="10.0.0.5")) is None
     assert by_certificate.refuse_change(change("evil.example", local="10.0.0.5")) is not None
+    assert by_certificate.refuse_change(change("localhost", local="10.0.0.5")) is not None
 
 
 @pytest.mark.parametrize(

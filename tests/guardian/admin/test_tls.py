@@ -5,11 +5,16 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from config.model import Admin, AdminTls, Bind
 from tests.support.admin_port import ANY_PORT, DRAIN, QUICK, exchange, serving
@@ -78,3 +83,36 @@ async def test_plain_http_and_silence_on_a_tls_port_harm_nobody(authority: trust
             assert await silent.receive_some() == b""  # a deadline for the handshake
         await silent.aclose()
         assert (await ask_tls(bound, context, LIVEZ)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_client_certificate_that_is_for_servers_only_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
+    """OpenSSL would take one without extendedKeyUsage; the check is our own, after every handshake."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(issuer, ec.EllipticCurvePrivateKey)
+    now = datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "client")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(x509.load_pem_x509_certificate(authority.cert_pem.bytes()).subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(issuer, hashes.SHA256())
+    )
+    file = tmp_path / "client.pem"
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.load_cert_chain(file)
+    with structlog.testing.capture_logs() as logged:
+        async with over_tls(authority, tmp_path, mutual=True) as bound:
+            with suppress(trio.BrokenResourceError):
+                assert await ask_tls(bound, context, LIVEZ) == b""
+    (event,) = logged
+    assert "extendedKeyUsage" in str(event["error"])
