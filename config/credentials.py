@@ -12,14 +12,16 @@ from typing import Final, TypeVar
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key, pkcs12
 
 _LARGEST: Final = 64 * 1_048_576  # no list of a real CA is longer; keeps a device file from filling the memory
 _PEM: Final = b"-----BEGIN "
 _KEY_TYPES: Final = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
+_SAMPLE: Final = b"does this key work?"
 _SMALLEST_RSA: Final = 2048  # bits; OpenSSL at security level 2, the usual default, refuses smaller ones
 
 T = TypeVar("T")
@@ -173,12 +175,22 @@ def _private_key(path: Path, data: bytes, password: bytes | None) -> PrivateKeyT
         return found
     labels = _pem_labels(data)
     if not labels:
-        return _unlock(load_der_private_key, data, password, path, "private key")
+        return _unlock(_load_der, data, password, path, "private key")
     if not _has_pem_key(data):
         raise CredentialError(f"{path}: holds {_listed(labels)} and no PRIVATE KEY")
     # OpenSSL writes EC PARAMETERS before a SEC 1 key, and many files have the certificate first.
     block = next(_PEM + part for part in data.split(_PEM)[1:] if part.partition(b"-----")[0].endswith(b"PRIVATE KEY"))
-    return _unlock(load_pem_private_key, block, password, path, "private key")
+    return _unlock(_load_pem, block, password, path, "private key")
+
+
+# Not validated here: the search for flaws in an RSA key takes 60 ms, and a reload may load many on the proxy's one loop.
+# `_check_pair` has it sign instead, which takes one.
+def _load_pem(data: bytes, password: bytes | None) -> PrivateKeyTypes:
+    return load_pem_private_key(data, password, unsafe_skip_rsa_key_validation=True)
+
+
+def _load_der(data: bytes, password: bytes | None) -> PrivateKeyTypes:
+    return load_der_private_key(data, password, unsafe_skip_rsa_key_validation=True)
 
 
 def _unlock(load: Load[T], data: bytes, password: bytes | None, path: Path, what: str) -> T:
@@ -214,6 +226,8 @@ def _check_pair(certificate: Path, key: Path, chain: Sequence[x509.Certificate],
         raise CredentialError(f"{key}: an RSA key of {found.key_size} bits is too weak; it needs {_SMALLEST_RSA}")
     public = found.public_key()
     if chain[0].public_key() == public:
+        if isinstance(found, rsa.RSAPrivateKey) and not _signs(found):
+            raise CredentialError(f"{key}: the key is damaged: what it signs cannot be verified")
         return
     for place, other in enumerate(chain[1:], start=2):
         if other.public_key() == public:
@@ -222,6 +236,15 @@ def _check_pair(certificate: Path, key: Path, chain: Sequence[x509.Certificate],
         f"{key}: the key does not belong to the certificate "
         f"({chain[0].subject.rfc4514_string() or 'without subject'}) in {certificate}"
     )
+
+
+def _signs(key: rsa.RSAPrivateKey) -> bool:
+    try:
+        signature = key.sign(_SAMPLE, padding.PKCS1v15(), hashes.SHA256())
+        key.public_key().verify(signature, _SAMPLE, padding.PKCS1v15(), hashes.SHA256())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def _in_order(leaf: x509.Certificate, others: list[x509.Certificate]) -> tuple[x509.Certificate, ...]:

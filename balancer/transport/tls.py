@@ -172,7 +172,7 @@ def _context(protocol: int, min_version: str) -> ssl.SSLContext:
 
 
 def _show(context: ssl.SSLContext, credentials: Credentials, source: Path) -> None:
-    """Give the context what it shows of itself. Python takes files only, so the key passes encrypted, and in memory."""
+    """Give the context what it shows of itself. Python takes it from files only, and the key must not lie in one."""
     password = secrets.token_urlsafe(24)
     key = credentials.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password.encode()))
     certificates = (credentials.certificate, *credentials.chain)

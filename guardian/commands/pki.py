@@ -10,7 +10,7 @@ import click
 from guardian import console
 
 
-class NamedHosts(click.ParamType):
+class NamedHosts(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
     """``NAME=HOST[,HOST...]``, or a NAME that is its own host."""
 
     name = "NAME=HOST[,HOST]"

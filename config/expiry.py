@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from cryptography import x509
 
-from config.credentials import load_certificates, load_credentials, load_crls
-from config.model import AdminTls, DeviceTls, ListenerTls, TlsMode
+from .credentials import load_certificates, load_credentials, load_crls
+from .model import AdminTls, DeviceTls, ListenerTls, TlsMode
 
 
 def expiries(tls: ListenerTls | DeviceTls | AdminTls) -> Mapping[str, float]:
