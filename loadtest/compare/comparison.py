@@ -49,9 +49,9 @@ def _start_contenders(
     if plan.direct:
         yield direct(addresses)
     if plan.haproxy:
-        yield start_haproxy(processes, folder, pki.proxy, addresses)
+        yield start_haproxy(processes, folder, pki, addresses)
     for use in plan.uses:
-        yield start_guardian(processes, folder, pki.proxy, addresses, use)
+        yield start_guardian(processes, folder, pki, addresses, use)
 
 
 def compare(plan: Plan, programs: Programs, folder: Path, *, progress: Callable[[str], None]) -> list[Measurement]:
@@ -60,7 +60,7 @@ def compare(plan: Plan, programs: Programs, folder: Path, *, progress: Callable[
     Raises NotInstalledError, ProgramError, LoadError.
     """
     measurements = []
-    pki = make_pki(folder)
+    pki = make_pki(folder / "pki")
     with Processes(folder) as processes:
         devices, addresses = _start_devices(processes, plan, programs, pki)
         bench = Bench(processes=processes, closed_loop=programs.closed_loop, client=pki.client, devices=devices)

@@ -11,6 +11,7 @@ from pathlib import Path
 from loadtest.native.programs import Credentials
 
 from .contenders import Contender, NotInstalledError
+from .pki import Pki
 from .processes import Processes
 
 NAME = "haproxy"
@@ -26,10 +27,23 @@ def find_haproxy() -> str:
     return found
 
 
-def haproxy_config(*, descriptor: int, pem: Path, ca: Path, devices: Sequence[str], connections: int) -> str:
-    """One thread; the listening socket is inherited, so that no other program can take the port first."""
-    tls = f"ssl crt {pem} ca-file {ca} verify required"
-    servers = "\n".join(f"    server hsm{i} {address} {tls} check" for i, address in enumerate(devices, 1))
+def _joined(credentials: Credentials, folder: Path) -> Path:
+    pem = folder / f"haproxy-{credentials.certificate.stem}.pem"
+    pem.touch(mode=0o600)
+    pem.write_bytes(credentials.certificate.read_bytes() + credentials.key.read_bytes())
+    return pem
+
+
+def haproxy_config(*, descriptor: int, folder: Path, pki: Pki, devices: Sequence[str], connections: int) -> str:
+    """One thread; the listening socket is inherited, so that no other program can take the port first.
+
+    Writes the two files it names into `folder`: HAProxy wants certificate and key in one.
+    """
+    listener, upstream = (
+        f"ssl crt {_joined(credentials, folder)} ca-file {credentials.ca} verify required"
+        for credentials in (pki.listener, pki.upstream)
+    )
+    servers = "\n".join(f"    server hsm{i} {address} {upstream} check" for i, address in enumerate(devices, 1))
     return f"""\
 global
     nbthread 1
@@ -45,7 +59,7 @@ defaults
     default-server inter 2s
 
 frontend excrypt
-    bind fd@{descriptor} {tls}
+    bind fd@{descriptor} {listener}
     default_backend devices
 
 backend devices
@@ -54,19 +68,16 @@ backend devices
 """
 
 
-def start_haproxy(processes: Processes, folder: Path, credentials: Credentials, devices: Sequence[str]) -> Contender:
-    """Start it before the devices. Raises NotInstalledError, ProgramError."""
+def start_haproxy(processes: Processes, folder: Path, pki: Pki, devices: Sequence[str]) -> Contender:
+    """Start it; clients may connect at once, since its socket listens already. Raises NotInstalledError."""
     haproxy = find_haproxy()
-    pem = folder / "haproxy.pem"  # HAProxy wants certificate and key in one file
-    pem.touch(mode=0o600)
-    pem.write_bytes(credentials.certificate.read_bytes() + credentials.key.read_bytes())
     _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
     connections = min(4096, (allowed - 100) // 2) if allowed != resource.RLIM_INFINITY else 4096
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
         config = folder / "haproxy.cfg"
         config.write_text(
             haproxy_config(
-                descriptor=listener.fileno(), pem=pem, ca=credentials.ca, devices=devices, connections=connections
+                descriptor=listener.fileno(), folder=folder, pki=pki, devices=devices, connections=connections
             )
         )
         program = processes.start(NAME, [haproxy, "-db", "-f", config], keep=[listener.fileno()])

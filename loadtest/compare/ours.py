@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,7 +13,9 @@ import attrs
 
 from loadtest.native.programs import Credentials
 
-from .contenders import Contender, NotInstalledError
+from .command import find_guardian
+from .contenders import Contender
+from .pki import Pki
 from .processes import Processes, Program, ProgramError
 
 READY_TIMEOUT: Final = 20.0
@@ -34,9 +34,13 @@ class DeviceUse:
         return f"guardian {self.pipeline}x{self.connections}"
 
 
-def guardian_config(*, admin: str, credentials: Credentials, devices: Sequence[str], use: DeviceUse) -> str:
+def _files(credentials: Credentials) -> str:
+    return f"certificate: {credentials.certificate}, key: {credentials.key}, ca: [{credentials.ca}]"
+
+
+def guardian_config(*, admin: str, pki: Pki, devices: Sequence[str], use: DeviceUse) -> str:
     """Everything on that a user would have on: mutual TLS both sides, name check, function rules, pings."""
-    files = f"certificate: {credentials.certificate}, key: {credentials.key}, ca: [{credentials.ca}]"
+    listener, upstream = _files(pki.listener), _files(pki.upstream)
     outstanding = max(32, use.pipeline * use.connections)
     limits = f"connections: {use.connections}, pipeline: {use.pipeline}, outstanding: {outstanding}"
     entries = "\n".join(
@@ -49,11 +53,11 @@ listeners:
     bind: 127.0.0.1:0
     group: devices
     framing: excrypt
-    tls: {{mode: mutual, {files}}}
+    tls: {{mode: mutual, {listener}}}
 groups:
   - name: devices
     type: hsm
-    tls: {{mode: mutual, {files}, verify: name}}
+    tls: {{mode: mutual, {upstream}, verify: name}}
     functions: {{mode: enforce, allow: ["*"], block: [TIME, GPKD]}}
     devices:
 {entries}
@@ -61,17 +65,6 @@ admin:
   bind: {admin}
 workers: 1
 """
-
-
-def find_guardian() -> Path:
-    """The command of the environment that runs us. Raises NotInstalledError."""
-    beside = Path(sys.executable).with_name("guardian")
-    if beside.exists():
-        return beside
-    found = shutil.which("guardian")
-    if found is None:
-        raise NotInstalledError("the guardian command is not installed: run make setup, or pip install -e .")
-    return Path(found)
 
 
 def _get(address: str, path: str) -> tuple[int, bytes]:
@@ -103,9 +96,7 @@ def _start_once(processes: Processes, config: Path, admin: str, name: str) -> Pr
     return program
 
 
-def start_guardian(
-    processes: Processes, folder: Path, credentials: Credentials, devices: Sequence[str], use: DeviceUse
-) -> Contender:
+def start_guardian(processes: Processes, folder: Path, pki: Pki, devices: Sequence[str], use: DeviceUse) -> Contender:
     """Start it and wait until it is ready. Raises NotInstalledError, ProgramError.
 
     The admin port must be known before it starts, so another program may take it in between: then try another.
@@ -113,7 +104,7 @@ def start_guardian(
     config = folder / f"{use.name.replace(' ', '-')}.yaml"
     for attempt in range(1, ADMIN_ATTEMPTS + 1):
         admin = f"127.0.0.1:{_free_port()}"
-        config.write_text(guardian_config(admin=admin, credentials=credentials, devices=devices, use=use))
+        config.write_text(guardian_config(admin=admin, pki=pki, devices=devices, use=use))
         try:
             program = _start_once(processes, config, admin, use.name)
         except ProgramError as exc:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -24,5 +23,4 @@ def native_programs() -> Programs:
 
 @pytest.fixture(scope="session")
 def compare_pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    folder: Path = tmp_path_factory.mktemp("pki")
-    return make_pki(folder)
+    return make_pki(tmp_path_factory.mktemp("pki"))

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from loadtest.compare.__main__ import main
+from loadtest.compare.command import find_guardian
 from loadtest.compare.comparison import Plan, compare
 from loadtest.compare.contenders import NotInstalledError
 from loadtest.compare.haproxy import find_haproxy, haproxy_config
@@ -25,14 +26,12 @@ def haproxy() -> str:
 
 
 def test_haproxy_finds_no_fault_in_its_configuration(haproxy: str, compare_pki: Pki, tmp_path: Path) -> None:
-    pem = tmp_path / "both.pem"
-    pem.write_bytes(compare_pki.proxy.certificate.read_bytes() + compare_pki.proxy.key.read_bytes())
     config = tmp_path / "haproxy.cfg"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd = listener.fileno()
         devices = ["127.0.0.1:1", "127.0.0.1:2"]
         config.write_text(
-            haproxy_config(descriptor=fd, pem=pem, ca=compare_pki.proxy.ca, devices=devices, connections=100)
+            haproxy_config(descriptor=fd, folder=tmp_path, pki=compare_pki, devices=devices, connections=100)
         )
         command: list[str | Path] = [haproxy, "-c", "-f", config]
         checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10, pass_fds=[fd])
@@ -43,13 +42,24 @@ def test_haproxy_finds_no_fault_in_its_configuration(haproxy: str, compare_pki: 
 def test_our_configuration_says_how_devices_are_used(compare_pki: Pki) -> None:
     text = guardian_config(
         admin="127.0.0.1:9190",
-        credentials=compare_pki.proxy,
+        pki=compare_pki,
         devices=["127.0.0.1:1", "127.0.0.1:2"],
         use=DeviceUse(pipeline=64, connections=2),
     )
     assert text.count("connections: 2, pipeline: 64, outstanding: 128") == 2
     assert text.count("role: primary") == 1
     assert "block: [TIME, GPKD]" in text
+
+
+def test_our_configuration_passes_the_check(compare_pki: Pki, tmp_path: Path) -> None:
+    config = tmp_path / "guardian.yaml"
+    use = DeviceUse(pipeline=1, connections=8)
+    config.write_text(
+        guardian_config(admin="127.0.0.1:9190", pki=compare_pki, devices=["127.0.0.1:1", "127.0.0.1:2"], use=use)
+    )
+    command: list[str | Path] = [find_guardian(), "check", config]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.usefixtures("haproxy")
