@@ -14,8 +14,8 @@ from .keypool import KeyPool
 from .keytable import KeyTable
 from .majorkey import MajorKey
 from .message import Message, compose, compose_error
-from .refusal import Refused, login_required, malformed, not_permitted, unknown_function
-from .registry import FUNCTIONS
+from .refusal import Refused, failed, login_required, malformed, not_permitted, unknown_function
+from .registry import FUNCTIONS, Fields, Function
 from .session import Session
 
 assert functions.__doc__  # imported for what it registers
@@ -39,6 +39,7 @@ class Hsm:
     started: float = attrs.field(factory=time.monotonic, init=False)
     requests: int = attrs.field(default=0, init=False)
     errors: int = attrs.field(default=0, init=False)
+    bugs: list[Exception] = attrs.field(factory=list, init=False)  # what functions raised and should not have
 
     def __attrs_post_init__(self) -> None:
         self.table = KeyTable(self.slots)
@@ -64,8 +65,18 @@ class Hsm:
                 raise (login_required() if session.identity is None and message.code else not_permitted())
             if function is None:
                 raise (unknown_function() if message.code else malformed())
-            fields = function.run(Call(message, session, self, now))
+            fields = self._run(function, Call(message, session, self, now))
         except Refused as refusal:
             self.errors += 1
             return compose_error(refusal.number, refusal.tag, refusal.text, message.echo), False
         return compose(message.code, fields, message.echo), True
+
+    def _run(self, function: Function, call: Call) -> Fields:
+        """A bug in one function ends neither the device nor the connection, and is kept for tests to find."""
+        try:
+            return function.run(call)
+        except Refused:
+            raise
+        except Exception as exc:
+            self.bugs.append(exc)
+            raise failed() from exc

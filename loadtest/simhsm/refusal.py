@@ -20,6 +20,11 @@ def unknown_function() -> Refused:
     return Refused(1, "AO", "UNKNOWN FUNCTION")
 
 
+def failed() -> Refused:
+    """Our own fault, not the request's."""
+    return Refused(99, "AO", "INTERNAL ERROR")
+
+
 def malformed() -> Refused:
     return Refused(2, "AO", "MALFORMED MESSAGE")
 

@@ -2,6 +2,36 @@
 
 from __future__ import annotations
 
-from . import communication, key_operations, login, signing
+from . import (
+    card,
+    communication,
+    data_encryption,
+    digests,
+    key_exchange,
+    key_operations,
+    key_reading,
+    key_table,
+    key_wrapping,
+    login,
+    pin,
+    pki,
+    remote_loading,
+    signing,
+)
 
-__all__ = ["communication", "key_operations", "login", "signing"]
+__all__ = [
+    "card",
+    "communication",
+    "data_encryption",
+    "digests",
+    "key_exchange",
+    "key_operations",
+    "key_reading",
+    "key_table",
+    "key_wrapping",
+    "login",
+    "pin",
+    "pki",
+    "remote_loading",
+    "signing",
+]

@@ -8,7 +8,6 @@ Invented are: what their numbers mean, that ``RD`` is a SubjectPublicKeyInfo, ``
 from __future__ import annotations
 
 import os
-from hashlib import sha1
 from typing import Final
 
 from cryptography import x509
@@ -18,8 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from loadtest.simhsm.call import Call
 from loadtest.simhsm.key import PRIVATE, Key, KeyKind, PrivateKey, private_key, public_bytes
 from loadtest.simhsm.keytable import Slot
-from loadtest.simhsm.refusal import invalid, wrong_key
+from loadtest.simhsm.refusal import invalid
 from loadtest.simhsm.registry import Fields, function
+
+from .key_reading import fingerprint
 
 # CT -> what GPGS makes. That the public example's CT6 is an AES-256 key is a guess.
 _SYMMETRIC: Final = {
@@ -42,12 +43,21 @@ _CURVES: Final[dict[int, ec.EllipticCurve]] = {
 @function("GPGS")
 def gpgs(call: Call) -> Fields:
     """Make a symmetric key: ``CT`` kind and length, ``FS`` modifier -> ``BG`` cryptogram, ``AE`` check value."""
+    key = random_key(call)
+    return {"BG": call.hsm.major_key.wrap(key), "AE": key.check_value(), **call.store(key)}
+
+
+def symmetric_kind(call: Call, default: int | None = None) -> tuple[KeyKind, int]:
+    """Kind and length in bytes that ``CT`` names."""
     try:
-        kind, length = _SYMMETRIC[call.number("CT")]
+        return _SYMMETRIC[call.number("CT", default)]
     except KeyError:
         raise invalid("CT") from None
-    key = Key(kind, os.urandom(length), call.usage(), call.number("FS", 0))
-    return {"BG": call.hsm.major_key.wrap(key), "AE": key.check_value(), **call.store(key)}
+
+
+def random_key(call: Call, default: int | None = None) -> Key:
+    kind, length = symmetric_kind(call, default)
+    return Key(kind, os.urandom(length), call.usage(), call.number("FS", 0))
 
 
 @function("GRSA", slow=True)
@@ -69,23 +79,6 @@ def gecc(call: Call) -> Fields:
     except KeyError:
         raise invalid("RA") from None
     return _pair(call, ec.generate_private_key(curve))
-
-
-@function("APFP")
-def apfp(call: Call) -> Fields:
-    """The public key of a private key: ``RC`` -> ``RD``, ``SD``."""
-    public = public_bytes(call.key("RC", kinds=PRIVATE).public())
-    return {"RD": public.hex().upper(), "SD": _fingerprint(public)}
-
-
-@function("RPFP", "RPPF")
-def rpfp(call: Call) -> Fields:
-    """The public numbers of an RSA private key: ``RC`` -> ``RM`` modulus, ``RE`` exponent (hex)."""
-    public = call.key("RC", kinds=frozenset({KeyKind.RSA})).public()
-    numbers = public.public_numbers()
-    if isinstance(numbers, ec.EllipticCurvePublicNumbers):
-        raise wrong_key("RC")
-    return {"RM": f"{numbers.n:X}", "RE": f"{numbers.e:X}"}
 
 
 @function("GPKA")
@@ -134,7 +127,7 @@ def gpkd(call: Call) -> Fields:
 def _load(call: Call, kinds: frozenset[KeyKind]) -> Fields:
     key = call.key("RC", kinds=kinds)
     number = call.store_anywhere(Slot(key, call.text("LA", "")))
-    return {"BD": str(number), "SD": _fingerprint(public_bytes(key.public()))}
+    return {"BD": str(number), "SD": fingerprint(public_bytes(key.public()))}
 
 
 def _pair(call: Call, made: PrivateKey) -> Fields:
@@ -142,11 +135,7 @@ def _pair(call: Call, made: PrivateKey) -> Fields:
     public = public_bytes(made.public_key())
     return {
         "RC": call.hsm.major_key.wrap(key),
-        "SD": _fingerprint(public),
+        "SD": fingerprint(public),
         "RD": public.hex().upper(),
         **call.store(key),
     }
-
-
-def _fingerprint(public: bytes) -> str:
-    return sha1(public, usedforsecurity=False).hexdigest().upper()
