@@ -126,18 +126,26 @@ def execute(args: list[str]) -> int:
         return exc.exit_code
     except click.exceptions.Exit as exc:
         return exc.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as exc:
+        return _explain(exc)
+    return verdict if isinstance(verdict, int) else 0
+
+
+def _explain(exc: BaseException) -> int:
+    """The exit code for what nobody foresaw, after a line about it. Raises it again while debugging."""
+    interrupted = isinstance(exc, click.Abort | KeyboardInterrupt)
+    if isinstance(exc, BaseExceptionGroup) and exc.subgroup(KeyboardInterrupt):  # as trio's nurseries raise it
+        interrupted = True
+    if interrupted:
         console.say("guardian: interrupted", err=True)
         return 130
-    except BrokenPipeError:  # whoever read our output wants no more of it
+    if isinstance(exc, BrokenPipeError):  # whoever read our output wants no more of it
         console.flush()
         return 0
-    except Exception as exc:
-        if console.debugging():
-            raise
-        console.say(f"guardian: {console.one_line(exc)} (GUARDIAN_DEBUG=1 shows where)", err=True)
-        return 1
-    return verdict if isinstance(verdict, int) else 0
+    if console.debugging():
+        raise exc
+    console.say(f"guardian: {console.one_line(exc)} (GUARDIAN_DEBUG=1 shows where)", err=True)
+    return 1
 
 
 def main() -> None:

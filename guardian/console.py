@@ -40,6 +40,8 @@ def debugging() -> bool:
 
 def one_line(exc: BaseException) -> str:
     """An exception as people can read it: one line, its kind only where its text says too little."""
+    if isinstance(exc, BaseExceptionGroup):
+        return "; ".join(one_line(inner) for inner in exc.exceptions)
     if isinstance(exc, OSError) and exc.strerror:
         return f"{exc.filename}: {exc.strerror}" if exc.filename is not None else exc.strerror
     text = " ".join(str(exc).split())

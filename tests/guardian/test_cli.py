@@ -204,17 +204,30 @@ def test_a_command_that_cannot_be_loaded_is_a_clear_error(
     assert cli.execute(["--help"]) == 0  # nor does it spoil the others' help
 
 
-def test_an_unforeseen_exception_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        (RuntimeError("first line\nsecond line"), 1, "RuntimeError: first line second line"),
+        (RuntimeError(), 1, "RuntimeError"),
+        (FileNotFoundError(2, "No such file", "a.yaml"), 1, "a.yaml: No such file"),
+        (OSError(98, "Address already in use"), 1, "Address already in use"),
+        (ExceptionGroup("tasks", [ValueError("one"), OSError(1, "two")]), 1, "ValueError: one; two"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (BaseExceptionGroup("tasks", [KeyboardInterrupt()]), 130, "interrupted"),
+        (click.Abort(), 130, "interrupted"),
+        (click.ClickException("so it is"), 1, "so it is"),
+    ],
+)
+def test_whatever_a_command_raises_is_one_line(
+    fault: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @click.command()
     def extra() -> None:
-        raise RuntimeError("first line\nsecond line")
+        raise fault
 
     monkeypatch.setitem(sys.modules, "guardian_test_extra", ModuleType("guardian_test_extra"))
     sys.modules["guardian_test_extra"].extra = extra  # type: ignore[attr-defined]
     point(monkeypatch, "guardian_test_extra:extra")
-    assert cli.execute(["extra"]) == 1
-    assert capsys.readouterr().err.splitlines() == [
-        "guardian: RuntimeError: first line second line (GUARDIAN_DEBUG=1 shows where)"
-    ]
+    assert cli.execute(["extra"]) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.removesuffix(" (GUARDIAN_DEBUG=1 shows where)") == f"guardian: {said}"
