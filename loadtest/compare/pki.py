@@ -27,7 +27,7 @@ class Pki:
 
 
 def make_pki(folder: Path) -> Pki:
-    """Write P-256 certificates and keys into `folder`, which holds nothing of that kind. Raises NotInstalledError, ProgramError."""
+    """Write P-256 certificates and keys into `folder`, which holds none yet. Raises NotInstalledError, ProgramError."""
     command: list[str | Path] = [find_guardian(), "pki", folder, "--algorithm", "ecdsa", "--host", "127.0.0.1"]
     command += ["--client", "load", "--device", "device=127.0.0.1"]
     made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
