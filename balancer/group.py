@@ -55,6 +55,13 @@ class Group:
         self.clock = clock
         self._tell = tell
 
+    def configure(self, settings: model.Group) -> None:
+        """Take new settings; devices are the caller's to change."""
+        self.settings = settings
+        self.scheduler.policy = settings.balancing.policy
+        self.scheduler.slow_start = settings.slow_start
+        self.budget.configure(settings.retries)
+
     # --- requests -----------------------------------------------------------------------------------------------
 
     def submit(self, exchange: Exchange, now: float) -> None:

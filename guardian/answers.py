@@ -1,4 +1,4 @@
-"""What the proxy answers itself: ``[AOERRO;AM<number>;ANAO;BB<TEXT>;AG<echo>;]``, ``AG`` only where the request had it."""
+"""What the proxy answers itself: ``[AOERRO;AM<number>;ANAO;BB<TEXT>;AG<echo>;]``, ``AG`` where the request had it."""
 
 from __future__ import annotations
 

@@ -11,18 +11,19 @@ _KEPT_BACK: Final = 64  # for logs, admin, epoll, files read at a reload, device
 class Descriptors:
     """Counts client connections of all listeners, those that have not finished their handshake too."""
 
-    def __init__(self, limit: int, for_devices: int) -> None:
-        """``limit``: of open files of this process; ``for_devices``: connections that devices may need."""
-        self.most = max(limit - _KEPT_BACK - for_devices, 8)
+    def __init__(self, limit: int) -> None:
+        """``limit``: of open files of this process."""
+        self._limit = limit
         self.taken = 0
+        self.reserve(0)
 
     @property
     def exhausted(self) -> bool:
         return self.taken >= self.most
 
-    def reserve(self, limit: int, for_devices: int) -> None:
-        """The configuration has changed."""
-        self.most = max(limit - _KEPT_BACK - for_devices, 8)
+    def reserve(self, for_devices: int) -> None:
+        """``for_devices``: connections that the configuration's devices may need."""
+        self.most = max(self._limit - _KEPT_BACK - for_devices, 8)
 
 
 def raise_limit() -> int:

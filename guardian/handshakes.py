@@ -16,8 +16,7 @@ class Handshakes:
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._of_address = max(most // 2, 1)
+        self.most = most
         self._open: dict[trio.CancelScope, str] = {}  # in the order of their coming
         self._counts: dict[str, int] = {}
         self.crowded_out = 0
@@ -35,9 +34,9 @@ class Handshakes:
     @contextmanager
     def entered(self, address: str, timeout: float) -> Iterator[trio.CancelScope]:
         """Hold a place for as long as the block runs, ``timeout`` seconds at most."""
-        if self._counts.get(address, 0) >= self._of_address:
+        if self._counts.get(address, 0) >= max(self.most // 2, 1):
             self._end(next(scope for scope, held_by in self._open.items() if held_by == address))
-        elif len(self._open) >= self._most:
+        elif len(self._open) >= self.most:
             self.make_room()
         with trio.move_on_after(timeout) as scope:
             self._open[scope] = address

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Callable
+import time
 
 import attrs
 import structlog
@@ -17,6 +17,7 @@ from balancer.transport.dial import handshake, prepare
 from balancer.transport.link import Link
 from balancer.transport.peers import Peer, PeerRefused
 from balancer.transport.reactor import Reactor
+from balancer.transport.tls import ServerSide
 from config import model
 
 from .client import Client, ClientSettings
@@ -32,19 +33,20 @@ _PAUSE_WHEN_SHORT = 0.05  # seconds without accepting when descriptors or memory
 
 @attrs.frozen(kw_only=True)
 class Terms:
-    """What a listener asks of its clients; replaced whole by a reload.
-
-    ``context`` is None for clear connections. ``admit`` gives who a client is, after its handshake, None for one
-    that shows no certificate; ``recheck`` does so again for one that was admitted on other terms. Both raise
-    `PeerRefused`.
-    """
+    """What a listener asks of its clients; replaced whole by a reload. ``tls`` is None for clear connections."""
 
     settings: model.Listener
-    context: ssl.SSLContext | None
-    admit: Callable[[socket.socket], Peer | None]
-    recheck: Callable[[Peer | None], None]
+    tls: ServerSide | None
     rules: GroupRules
     client: ClientSettings
+
+    def recheck(self, peer: Peer | None) -> None:
+        """Whether a client that was admitted on other terms may stay. Raises `PeerRefused`."""
+        if self.tls is None or self.tls.policy is None:
+            return
+        if peer is None:
+            raise PeerRefused("it came without a certificate, which the listener now asks for")
+        self.tls.policy.recheck(peer, time.time())
 
 
 class Listener:
@@ -54,7 +56,9 @@ class Listener:
         self.terms = terms
         self.clients: set[Client] = set()
         self.draining = False
-        self.bound = ""
+        self.bound = ""  # the address with its real port
+        self.scope = trio.CancelScope()  # around `serve`
+        self._socket: socket.socket
         self._group = group
         self._reactor = reactor
         self._descriptors = descriptors
@@ -63,22 +67,35 @@ class Listener:
         self._log = structlog.get_logger(listener=terms.settings.name)
         self._complaints: dict[str, RateLimited] = {}
 
-    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Accept until cancelled; clients that were taken stay. Raises OSError where it cannot bind."""
+    def bind(self) -> None:
+        """Take the address; clients wait until `serve` runs. Raises OSError."""
         bind = self.terms.settings.bind
-        family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as sock:
+        found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setblocking(False)
-            sock.bind((bind.host, bind.port))
+            sock.bind(address)
             sock.listen(_BACKLOG)
-            self.bound = str(model.Bind(host=bind.host, port=sock.getsockname()[1]))
-            task_status.started()
+        except OSError:
+            sock.close()
+            raise
+        self._socket = sock
+        self.bound = str(model.Bind(host=bind.host, port=sock.getsockname()[1]))
+
+    async def serve(self) -> None:
+        """Accept until cancelled, then give the address back; clients that were taken stay."""
+        with self.scope, self._socket as sock:
             async with trio.open_nursery() as nursery:
                 while True:
                     await trio.lowlevel.wait_readable(sock)
                     if not self._accept(sock, nursery):
                         await trio.sleep(_PAUSE_WHEN_SHORT)
+
+    def unbind(self) -> None:
+        """Give the address back without ever having served."""
+        self._socket.close()
 
     def _accept(self, listening: socket.socket, nursery: trio.Nursery) -> bool:
         """Take what waits; False when something ran short and a pause would help."""
@@ -109,15 +126,16 @@ class Listener:
         welcomed = False
         try:
             prepare(sock)
-            if terms.context is not None:
-                tls = terms.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            peer = None
+            if terms.tls is not None:
+                tls = terms.tls.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
                 sock = tls
                 with self._handshakes.entered(address, terms.settings.limits.handshake) as scope:
                     await handshake(tls)
                 if scope.cancelled_caught:
                     self._refused("timeout", address, "the handshake was not finished in time")
                     return
-            peer = terms.admit(sock)
+                peer = terms.tls.check(tls, time.time())
             welcomed = self._take(sock, peer, address)
         except PeerRefused as exc:
             self._refused("refused", address, str(exc))
@@ -160,12 +178,17 @@ class Listener:
         for client in tuple(self.clients):
             client.sweep(now)
 
-    def adopt(self, terms: Terms) -> None:
+    def adopt(self, terms: Terms, group: Group) -> None:
         """New terms: for new connections, and for those that are open, from the next request on.
 
-        A client whose certificate no longer passes, or that no rule matches any more, is closed.
+        A client whose certificate no longer passes, or that no rule matches any more, is closed; where the group is
+        another one, all of them end.
         """
+        if group is not self._group:
+            self._group = group
+            self.end_clients()
         self.terms = terms
+        self._handshakes.most = terms.settings.limits.handshakes
         for client in tuple(self.clients):
             rules = terms.rules.of(client.peer)
             try:
@@ -177,6 +200,11 @@ class Listener:
                 client.close()
             else:
                 client.rules = rules
+
+    def end_clients(self) -> None:
+        """Nothing more is taken from them; each goes when it is owed nothing."""
+        for client in tuple(self.clients):
+            client.end()
 
     def close_clients(self) -> None:
         for client in tuple(self.clients):

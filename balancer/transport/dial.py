@@ -56,7 +56,7 @@ async def dial(
     port: int,
     context: ssl.SSLContext | None,
     timeout: float,
-    verify: Callable[[ssl.SSLSocket], None] | None = None,
+    verify: Callable[[socket.socket], None] | None = None,
 ) -> socket.socket:
     """Connect to a device within ``timeout`` seconds, TLS included where there is a context.
 
@@ -89,7 +89,7 @@ async def _connect(
     address: tuple[object, ...],
     host: str,
     context: ssl.SSLContext | None,
-    verify: Callable[[ssl.SSLSocket], None] | None,
+    verify: Callable[[socket.socket], None] | None,
 ) -> socket.socket:
     """Connect one socket; it is closed unless it is returned."""
     try:

@@ -1,7 +1,7 @@
 """One trio task that waits on a private epoll and runs the handlers of all links in batches.
 
-Why not a task per connection: docs/adr/0001-reactor.md. Handlers are synchronous, never block and never await; what they
-write is sent once at the end of the batch, so that many messages to one peer share a TLS record and a system call.
+Why not a task per connection: docs/adr/0001-reactor.md. Handlers are synchronous, never block and never await; what
+they write is sent once at the end of the batch, so that many messages to one peer share a TLS record and a system call.
 """
 
 from __future__ import annotations

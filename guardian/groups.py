@@ -1,0 +1,160 @@
+"""A running group: its devices with their keepers, and what a reload does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+import attrs
+import structlog
+import trio
+
+from balancer.command import CommandTable
+from balancer.deadlines import Deadlines
+from balancer.device import Device
+from balancer.group import Group
+from balancer.pool import DeviceKeeper
+from balancer.snapshot import Will
+from balancer.transport.reactor import Reactor
+from config import model
+from config.catalogue import Catalogue
+from config.model import Framing
+from health.tracker import HealthTracker
+
+from .contact import Contact
+from .functions import GroupRules
+
+_SHORT_FRAME = 65_535  # what a two-byte length can say
+_LEAVE_WITHIN = 60.0  # seconds for what is outstanding and pinned on a device that was taken out
+
+
+@attrs.define(eq=False)
+class _Kept:
+    keeper: DeviceKeeper
+    scope: trio.CancelScope
+    contact: Contact
+
+
+class RunningGroup:
+    """Devices come and go with the configuration; the group, its queue and its counts stay."""
+
+    def __init__(
+        self,
+        settings: model.Group,
+        catalogue: Catalogue,
+        bounds: tuple[float, ...],
+        reactor: Reactor,
+        nursery: trio.Nursery,
+        random: Random,
+    ) -> None:
+        """``bounds``: of the histograms, seconds. Keepers run in ``nursery``."""
+        self._log = structlog.get_logger(group=settings.name)
+        self._catalogue = catalogue
+        self._bounds = bounds
+        self._reactor = reactor
+        self._nursery = nursery
+        self._random = random
+        self._kept: dict[Device, _Kept] = {}
+        table = CommandTable(catalogue, bounds)
+        self.group = Group(settings, table, bounds, reactor.clock, self._log.warning)
+        self.deadlines = Deadlines(self.group, reactor.clock())
+        self.rules = GroupRules(settings, catalogue, table)
+
+    @property
+    def longest_request(self) -> int | None:
+        """Bytes that every device's framing can carry; None where there is no such limit."""
+        settings = self.group.settings
+        framings = {device.framing or settings.framing for device in settings.devices}
+        return _SHORT_FRAME if Framing.LENGTH2 in framings else None
+
+    def apply(self, settings: model.Group, catalogue: Catalogue, contacts: Mapping[str, Contact]) -> None:
+        """Make it so. ``contacts`` by device name; only devices whose address changed are connected anew."""
+        group = self.group
+        group.configure(settings)
+        if catalogue != self._catalogue:  # then the counts of commands begin anew
+            self._catalogue = catalogue
+            group.commands = CommandTable(catalogue, self._bounds)
+        self.rules = GroupRules(settings, catalogue, group.commands)
+        before = {device.name: device for device in group.devices if not device.leaving}
+        wanted = {device.name: device for device in settings.devices}
+        devices = []
+        for name, device in before.items():
+            if name not in wanted or wanted[name].address != device.settings.address:
+                self._take_out(device)
+        for name, device_settings in wanted.items():
+            known = before.get(name)
+            if known is not None and not known.leaving:
+                self._change(known, device_settings, contacts[name])
+                devices.append(known)
+            else:
+                devices.append(self._add(device_settings, contacts[name]))
+        group.devices = devices + [device for device in group.devices if device.leaving]
+        for device in devices:
+            group.changed(device)
+
+    def set_will(self, device: str, will: Will) -> None:
+        """Raises LookupError."""
+        for known in self.group.devices:
+            if known.name == device and not known.leaving:
+                self.group.set_will(known, will)
+                self._log.warning("will of a device changed", device=device, will=will.value)
+                self._reactor.flush()
+                return
+        raise LookupError(f"group {self.group.name} has no device {device}")
+
+    def close(self) -> None:
+        """The group was taken out: let go of every device when nothing is outstanding there."""
+        for device in self.group.devices:
+            if not device.leaving:
+                self._take_out(device)
+                self.group.changed(device)
+
+    def _add(self, settings: model.Device, contact: Contact) -> Device:
+        group = self.group.settings
+        random = Random(self._random.random())  # noqa: S311 - for jitter only
+        device = Device(settings, HealthTracker(group.ping, group.ejection, random), self._bounds)
+        keeper = DeviceKeeper(self.group, device, contact.connect, self._reactor, random)
+        kept = _Kept(keeper, trio.CancelScope(), contact)
+        self._kept[device] = kept
+        self._nursery.start_soon(self._keep, device, kept)
+        return device
+
+    async def _keep(self, device: Device, kept: _Kept) -> None:
+        """A device's task; a fault of ours in it costs that device until the next reload, not the proxy."""
+        try:
+            with kept.scope:
+                await kept.keeper.run()
+        except Exception as exc:  # noqa: BLE001 - the barrier of one device
+            self._log.error("a fault of the proxy's own: a device is given up", device=device.name, exc_info=exc)
+            self.group.set_will(device, Will.MAINT)
+        finally:
+            self._kept.pop(device, None)
+            if device.leaving and device in self.group.devices:
+                self.group.devices.remove(device)
+
+    def _change(self, device: Device, settings: model.Device, contact: Contact) -> None:
+        device.settings = settings
+        device.tracker.configure(self.group.settings.ping, self.group.settings.ejection)
+        kept = self._kept.get(device)
+        if kept is None:
+            return
+        kept.keeper.reconnect_with(contact.connect)
+        kept.contact = contact
+        for upstream in (*device.upstreams, *device.private):
+            try:
+                contact.recheck(upstream.link.socket)
+            except ValueError as exc:
+                self._log.warning("device connection no longer trusted", device=device.name, reason=str(exc))
+                upstream.close(str(exc))
+
+    def _take_out(self, device: Device) -> None:
+        device.leaving = True
+        kept = self._kept.get(device)
+        if kept is not None:
+            self._nursery.start_soon(self._drain, device, kept.scope)
+
+    async def _drain(self, device: Device, scope: trio.CancelScope) -> None:
+        with trio.move_on_after(_LEAVE_WITHIN):
+            while not device.empty:
+                await trio.sleep(0.05)
+        scope.cancel()

@@ -1,0 +1,231 @@
+"""The whole running proxy: groups, listeners, and how a configuration becomes and replaces them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from random import Random
+
+import structlog
+import trio
+
+from balancer.snapshot import ProxySnapshot, ProxyState, Will
+from balancer.transport.reactor import Reactor
+from balancer.transport.tls import ServerSide, server_side
+from config import model
+from config.catalogue import Catalogue
+from config.expiry import expiries
+from config.model import Config
+
+from .answers import Answers
+from .client import ClientSettings
+from .contact import contact
+from .descriptors import Descriptors, raise_limit
+from .groups import RunningGroup
+from .listener import Listener, Terms
+
+_TICK = 0.02  # seconds; how exact the time-outs of requests are
+_SWEEP = 1.0  # seconds between looks at all clients
+
+
+class Proxy:
+    """Start `run` in a nursery, then `apply` the configuration; `apply` again to reload."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock``: seconds, monotonic."""
+        self.state = ProxyState.STARTING
+        self.reactor = Reactor(clock, self._handler_failed)
+        self._started = time.time()
+        self._log = structlog.get_logger()
+        self._random = Random()  # noqa: S311 - for jitter only
+        self._groups: dict[str, RunningGroup] = {}
+        self._former: list[RunningGroup] = []  # taken out, with devices that still have something outstanding
+        self._listeners: dict[str, Listener] = {}  # by bind, or by name where the kernel chose the port
+        self._ending: list[Listener] = []  # taken out, with clients that are still owed an answer
+        self.config: Config
+        self._certificates: Mapping[str, float] = {}
+        self.reloads = {"ok": 0, "failed": 0}
+        self._descriptors = Descriptors(raise_limit())
+        self._intake: trio.Nursery
+        self._keepers: trio.Nursery
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled. Stopping ends intake first, then devices, then the reactor."""
+        async with trio.open_nursery() as core:
+            core.start_soon(self.reactor.run)
+            core.start_soon(self._tick)
+            core.start_soon(self._sweep)
+            async with trio.open_nursery() as self._keepers:
+                async with trio.open_nursery() as self._intake:
+                    task_status.started()
+                    await trio.sleep_forever()
+                await trio.sleep_forever()  # intake has ended, work goes on
+
+    def apply(self, config: Config, catalogue: Catalogue) -> None:
+        """Make the configuration the running one; what it does not change goes on untouched.
+
+        Everything that can fail is made first: contexts from their files, listening sockets. Raises `CredentialError`
+        or OSError, and then nothing has changed.
+        """
+        contacts = {group.name: {device.name: contact(device) for device in group.devices} for group in config.groups}
+        sides = {listener.name: server_side(listener.tls) for listener in config.listeners}
+        certificates = _expiries(config)
+        groups = {
+            settings.name: self._groups.get(settings.name) or self._new_group(config, settings, catalogue)
+            for settings in config.groups
+        }
+        listeners, fresh = self._listeners_for(config, groups, sides)
+        # From here on nothing fails.
+        for settings in config.groups:
+            groups[settings.name].apply(settings, catalogue, contacts[settings.name])
+        for name, running in self._groups.items():
+            if name not in groups:
+                running.close()
+                self._former.append(running)
+        self._groups = groups
+        self._end_listeners(kept=set(listeners.values()))
+        for listener, wanted in zip(listeners.values(), config.listeners, strict=True):
+            running = groups[wanted.group]
+            listener.adopt(self._terms(config, wanted, sides[wanted.name], running), running.group)
+            if listener in fresh:
+                self._intake.start_soon(listener.serve)
+        self._listeners = listeners
+        self._descriptors.reserve(_for_devices(config))
+        self._certificates = certificates
+        self.config = config
+
+    def _new_group(self, config: Config, settings: model.Group, catalogue: Catalogue) -> RunningGroup:
+        bounds = config.admin.buckets
+        return RunningGroup(settings, catalogue, bounds, self.reactor, self._keepers, self._random)
+
+    def _listeners_for(
+        self, config: Config, groups: Mapping[str, RunningGroup], sides: Mapping[str, ServerSide | None]
+    ) -> tuple[dict[str, Listener], set[Listener]]:
+        """The listeners by where they listen, and which of them are new and have just been bound."""
+        listeners: dict[str, Listener] = {}
+        fresh: set[Listener] = set()
+        try:
+            for settings in config.listeners:
+                place = str(settings.bind) if settings.bind.port else settings.name
+                listener = self._listeners.get(place)
+                if listener is None:
+                    running = groups[settings.group]
+                    terms = self._terms(config, settings, sides[settings.name], running)
+                    listener = Listener(terms, running.group, self.reactor, self._descriptors)
+                    listener.bind()
+                    fresh.add(listener)
+                listeners[place] = listener
+        except OSError as exc:
+            for listener in fresh:
+                listener.unbind()
+            raise OSError(exc.errno, f"{settings.bind}: {exc.strerror}") from exc
+        return listeners, fresh
+
+    def _terms(self, config: Config, settings: model.Listener, side: ServerSide | None, group: RunningGroup) -> Terms:
+        limit = settings.limits.message
+        client = ClientSettings(
+            framing=settings.framing,
+            limits=settings.limits,
+            answers=Answers(config.errors),
+            longest=min(limit, group.longest_request or limit),
+        )
+        return Terms(settings=settings, tls=side, rules=group.rules, client=client)
+
+    def _end_listeners(self, kept: set[Listener]) -> None:
+        """Those that are no longer wanted: no new clients; the old ones go when they are owed nothing."""
+        for listener in self._listeners.values():
+            if listener not in kept:
+                listener.scope.cancel()
+                listener.end_clients()
+                self._ending.append(listener)
+
+    def snapshot(self) -> ProxySnapshot:
+        wall_minus_clock = time.time() - self.reactor.clock()
+        return ProxySnapshot(
+            state=self.state,
+            started=self._started,
+            groups=tuple(running.group.snapshot(wall_minus_clock) for running in self._groups.values()),
+            listeners=tuple(listener.snapshot() for listener in self._listeners.values()),
+            certificates=dict(self._certificates),
+            reloads=dict(self.reloads),
+        )
+
+    def set_will(self, group: str, device: str, will: Will) -> None:
+        """Raises LookupError, naming what does not exist."""
+        if group not in self._groups:
+            raise LookupError(f"there is no group {group}")
+        self._groups[group].set_will(device, will)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where each listener listens, with its real port, by name."""
+        return {listener.terms.settings.name: listener.bound for listener in self._listeners.values()}
+
+    @property
+    def clients(self) -> int:
+        return sum(len(listener.clients) for listener in self._all_listeners)
+
+    @property
+    def owed(self) -> int:
+        """How many clients wait for an answer."""
+        return sum(client.busy for listener in self._all_listeners for client in listener.clients)
+
+    def stop_intake(self) -> None:
+        """No new clients; requests that arrive are answered 908."""
+        self.state = ProxyState.DRAINING
+        for listener in self._all_listeners:
+            listener.draining = True
+        self._intake.cancel_scope.cancel()
+
+    def end_clients(self) -> None:
+        for listener in self._all_listeners:
+            listener.end_clients()
+        self.reactor.flush()
+
+    def close_clients(self) -> None:
+        for listener in self._all_listeners:
+            listener.close_clients()
+
+    @property
+    def _all_listeners(self) -> tuple[Listener, ...]:
+        return (*self._listeners.values(), *self._ending)
+
+    async def _tick(self) -> None:
+        clock = self.reactor.clock
+        while True:
+            await trio.sleep(_TICK)
+            now = clock()
+            for running in (*self._groups.values(), *self._former):
+                try:
+                    running.deadlines.expire(now)
+                except Exception as exc:  # noqa: BLE001 - the barrier: time must go on for the others
+                    self._handler_failed(exc)
+            self.reactor.flush()
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(_SWEEP)
+            for listener in self._all_listeners:
+                listener.sweep(self.reactor.clock())
+            self._former = [running for running in self._former if running.group.devices]
+            self._ending = [listener for listener in self._ending if listener.clients]
+            self.reactor.flush()
+
+    def _handler_failed(self, exc: BaseException) -> None:
+        self._log.error("a fault of the proxy's own: a connection is given up", exc_info=exc)
+
+
+def _for_devices(config: Config) -> int:
+    """Descriptors that connections to devices may take."""
+    return sum(device.connections + 2 for group in config.groups for device in group.devices)
+
+
+def _expiries(config: Config) -> Mapping[str, float]:
+    """When each certificate and list ends, by file, Unix time."""
+    found: dict[str, float] = {}
+    for listener in config.listeners:
+        found.update(expiries(listener.tls))
+    for group in config.groups:
+        for device in group.devices:
+            found.update(expiries(device.tls))
+    return found
