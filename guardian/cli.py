@@ -126,7 +126,7 @@ def execute(args: list[str]) -> int:
         return exc.exit_code
     except click.exceptions.Exit as exc:
         return exc.exit_code
-    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as exc:
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as exc:  # noqa: BLE001 (the last place it can be told)
         return _explain(exc)
     return verdict if isinstance(verdict, int) else 0
 
