@@ -183,7 +183,7 @@ def _private_key(path: Path, data: bytes, password: bytes | None) -> PrivateKeyT
     return _unlock(_load_pem, block, password, path, "private key")
 
 
-# Not validated here: the search for flaws in an RSA key takes 60 ms, and a reload may load many on the proxy's one loop.
+# Not validated here: looking for flaws in an RSA key takes 60 ms, and a reload may load many on the proxy's one loop.
 # `_check_pair` has it sign instead, which takes one.
 def _load_pem(data: bytes, password: bytes | None) -> PrivateKeyTypes:
     return load_pem_private_key(data, password, unsafe_skip_rsa_key_validation=True)
