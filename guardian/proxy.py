@@ -50,16 +50,20 @@ class Proxy:
         self._keepers: trio.Nursery
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Stopping ends intake first, then devices, then the reactor."""
-        async with trio.open_nursery() as core:
-            core.start_soon(self.reactor.run)
-            core.start_soon(self._tick)
-            core.start_soon(self._sweep)
-            async with trio.open_nursery() as self._keepers:
-                async with trio.open_nursery() as self._intake:
-                    task_status.started()
-                    await trio.sleep_forever()
-                await trio.sleep_forever()  # intake has ended, work goes on
+        """Serve until cancelled; then clients and devices are let go of at once. `drain` comes before, not here."""
+        try:
+            async with trio.open_nursery() as core:
+                core.start_soon(self.reactor.run)
+                core.start_soon(self._tick)
+                core.start_soon(self._sweep)
+                async with trio.open_nursery() as self._keepers:
+                    async with trio.open_nursery() as self._intake:
+                        task_status.started()
+                        await trio.sleep_forever()
+                    await trio.sleep_forever()  # intake has ended, work goes on
+        finally:
+            self.close_clients()
+            self.reactor.close()
 
     def apply(self, config: Config, catalogue: Catalogue) -> None:
         """Make the configuration the running one; what it does not change goes on untouched.

@@ -66,15 +66,16 @@ class Reactor:
                     self._handler_failed(link, exc)
 
     async def run(self) -> None:
-        """Serve until cancelled."""
-        try:
-            while True:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for _ in range(_POLLS_PER_TURN):
-                    if not self._run_batch():
-                        break
-        finally:
-            self._epoll.close()
+        """Serve until cancelled; links may be closed and flushed after that."""
+        while True:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            for _ in range(_POLLS_PER_TURN):
+                if not self._run_batch():
+                    break
+
+    def close(self) -> None:
+        """When no link is left."""
+        self._epoll.close()
 
     def _run_batch(self) -> bool:
         """Handle one batch of events; says whether there was any."""

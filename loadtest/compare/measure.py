@@ -68,9 +68,11 @@ def measure(bench: Bench, contender: Contender, load: Load, *, turn: int) -> Mea
     """Measure one contender once. `turn` is the round's number. Raises ProgramError, LoadError."""
     programs = [*bench.devices, *([contender.program] if contender.program is not None else [])]
     load = attrs.evolve(load, addresses=contender.addresses)
-    result, before, after = run_load(bench, load, [program.pid for program in programs])
-    for program in programs:
-        program.check()
+    try:
+        result, before, after = run_load(bench, load, [program.pid for program in programs])
+    finally:
+        for program in programs:
+            program.check()  # whoever ended meanwhile is the reason for whatever else went wrong
     devices = [_use(device.pid, before, after) for device in bench.devices]
     proxy = _use(contender.program.pid, before, after) if contender.program is not None else None
     generator = CpuUse(used=result.cpu_seconds, wanted=result.wanted_seconds)
