@@ -408,11 +408,32 @@ def test_warning_lets_the_configuration_load(name: str, tmp_path: Path) -> None:
     assert loaded.config is not None
 
 
+def test_group_whose_devices_never_serve_is_a_warning(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("balancing: true", "balancing: false")
+    text = text.replace("role: primary", "role: primary, balancing: false")
+    text = text.replace("role: production", "role: production, balancing: false")
+    found = load_text(tmp_path, text).problems
+    assert [(each.line, each.path, each.severity) for each in found] == [(30, f"{G}.devices", "warning")]
+
+
 def test_group_that_no_listener_uses_is_a_warning(tmp_path: Path) -> None:
     second = EXAMPLE[EXAMPLE.index("  - name: payments") : EXAMPLE.index("admin:")].replace("payments", "spare")
     loaded = load_text(tmp_path, EXAMPLE.replace("admin:\n", second + "admin:\n"))
     assert [(each.line, each.path, each.severity) for each in loaded.problems] == [(34, "groups.spare.name", "warning")]
     assert loaded.config is not None
+
+
+def test_one_address_is_taken_once(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("0.0.0.0:9100", "127.0.0.1:9190")
+    [problem] = load_text(tmp_path, text).problems
+    assert (problem.line, problem.path) == (35, "admin.bind")
+    assert "listeners.excrypt.bind (line 3)" in problem.message
+
+
+@pytest.mark.parametrize(("one", "other"), [("127.0.0.1", "127.0.0.2"), ("0.0.0.0", "[::1]"), ("[::]", "127.0.0.1")])
+def test_one_port_of_two_addresses_is_no_mistake(tmp_path: Path, one: str, other: str) -> None:
+    text = EXAMPLE.replace("0.0.0.0:9100", f'"{one}:9190"').replace("bind: 127.0.0.1:9190", f'bind: "{other}:9190"')
+    assert load_text(tmp_path, text).problems == ()
 
 
 def test_group_names_are_unique(tmp_path: Path) -> None:
