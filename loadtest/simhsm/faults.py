@@ -28,6 +28,7 @@ class FaultKind(enum.Enum):
 
 
 STANDING = frozenset({FaultKind.REFUSE, FaultKind.HANG, FaultKind.WRONG_CERTIFICATE})
+UNTOUCHED = frozenset({FaultKind.HANG, FaultKind.MUTE, FaultKind.ERROR})  # the request is usually not worked on
 
 
 class Faulty(Protocol):
@@ -135,17 +136,18 @@ class FaultMix:
     def __init__(self, *, seed: int = 0, delay: float = 0.05, **shares: float) -> None:
         self._random = Random(seed)
         self._ladder: list[tuple[float, Fault]] = []
-        total = 0.0
+        self._delay = delay
         for name, share in shares.items():
-            kind = FaultKind(name)
-            if kind in STANDING:
-                raise ValueError(f"{name} strikes the whole device and cannot be mixed in")
-            total += share
-            wait = {FaultKind.LATE: delay, FaultKind.REPEAT: 0.001}.get(kind, 0.0)
-            executed = kind not in (FaultKind.ERROR, FaultKind.MUTE)
-            self._ladder.append((total, Fault(kind=kind, delay=wait, executed=executed)))
-        if total > 1:
+            self.add(FaultKind(name), share)
+
+    def add(self, kind: FaultKind, share: float) -> None:
+        if kind in STANDING:
+            raise ValueError(f"{kind.value} strikes the whole device and cannot be mixed in")
+        total = share + (self._ladder[-1][0] if self._ladder else 0.0)
+        if total > 1 + 1e-9:
             raise ValueError(f"the shares add up to {total:g}, which is more than all requests")
+        wait = {FaultKind.LATE: self._delay, FaultKind.REPEAT: 0.001}.get(kind, 0.0)
+        self._ladder.append((total, Fault(kind=kind, delay=wait, executed=kind not in UNTOUCHED)))
 
     def draw(self, code: str) -> Fault | None:
         point = self._random.random()
