@@ -23,8 +23,6 @@ from .ours import DeviceUse
 from .processes import ProgramError
 from .report import as_json, render
 
-CONNECTIONS: Final = 8  # to each device, where --pipeline does not say
-
 
 def _counts(_context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
     parts = value.split(",")
@@ -41,7 +39,7 @@ def _uses(_context: click.Context, parameter: click.Parameter, value: str) -> li
             raise click.BadParameter(
                 f"{part!r} should be PIPELINE or PIPELINExCONNECTIONS, such as 1 or 64x4", param=parameter
             )
-        uses.append(DeviceUse(pipeline=int(pipeline), connections=int(connections or CONNECTIONS)))
+        uses.append(DeviceUse.of(int(pipeline), int(connections or 0)))
     return uses
 
 
@@ -75,7 +73,7 @@ CONTENDERS: Final = ("direct", "haproxy", "guardian")
     default="1,64",
     callback=_uses,
     metavar="N[xC],...",
-    help=f"Ours with N requests outstanding on each of C connections ({CONNECTIONS}) per device.  [1,64]",
+    help="Ours with N requests outstanding on each of C connections per device; C by default 64/N, at most 8.  [1,64]",
 )
 @click.option(
     "--device-delay",

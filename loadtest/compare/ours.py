@@ -29,6 +29,11 @@ class DeviceUse:
     pipeline: int
     connections: int
 
+    @classmethod
+    def of(cls, pipeline: int, connections: int = 0) -> DeviceUse:
+        """By default 8 connections, as the product has, but no more than 64 outstanding need."""
+        return cls(pipeline=pipeline, connections=connections or max(1, min(8, 64 // pipeline)))
+
     @property
     def name(self) -> str:
         return f"guardian {self.pipeline}x{self.connections}"

@@ -62,17 +62,26 @@ def test_our_configuration_passes_the_check(compare_pki: Pki, tmp_path: Path) ->
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@pytest.mark.parametrize(("pipeline", "connections"), [(1, 8), (8, 8), (16, 4), (64, 1), (1000, 1)])
+def test_deep_pipelines_need_few_connections(pipeline: int, connections: int) -> None:
+    assert DeviceUse.of(pipeline) == DeviceUse(pipeline=pipeline, connections=connections)
+    assert DeviceUse.of(pipeline, 3).connections == 3
+
+
 @pytest.mark.usefixtures("haproxy")
 def test_contenders_take_turns_and_every_answer_is_right(native_programs: Programs, tmp_path: Path) -> None:
-    load = Load(addresses=(), clients=1, seconds=0.3, warmup=0.1)
-    plan = Plan(clients=[4], rounds=2, load=load, devices=2, device_delay=0, direct=True, haproxy=True, uses=())
+    load = Load(addresses=(), clients=1, seconds=0.2, warmup=0.05)
+    plan = Plan(
+        clients=[4], rounds=2, load=load, devices=2, device_delay=0, direct=True, haproxy=True, uses=[DeviceUse.of(1)]
+    )
     said: list[str] = []
     runs = compare(plan, native_programs, tmp_path, progress=said.append)
     assert [(run.round, run.contender) for run in runs] == [
-        (1, "direct"), (1, "haproxy"), (2, "direct"), (2, "haproxy"),
+        (1, "direct"), (1, "haproxy"), (1, "guardian 1x8"),
+        (2, "direct"), (2, "haproxy"), (2, "guardian 1x8"),
     ]  # fmt: skip
     assert all(run.clean for run in runs)
-    assert len(said) == 4
+    assert len(said) == 6
     for run in runs:
         assert (run.cost is None) == (run.contender == "direct")
         assert run.generator.used > 0
