@@ -1,0 +1,190 @@
+"""The throw-away PKI: what it writes serves the proxy as it is, and nothing is ever lost by mistake."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from balancer.transport.peers import PeerRefused
+from balancer.transport.tls import device_side, server_side
+from config.credentials import load_certificates, load_credentials, load_crls
+from config.model import DeviceTls, ListenerTls
+from guardian.cli import execute
+from guardian.pki import PkiError, PkiFiles, make_pki, revoke
+from tests.support.tls import shaken
+
+
+def small(folder: Path, algorithm: Literal["rsa", "ecdsa"] = "ecdsa", *, crl: bool = False) -> PkiFiles:
+    return make_pki(
+        folder, algorithm=algorithm, clients=["vault-1"], devices={"hsm1": ["127.0.0.1", "hsm1.example"]}, crl=crl
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["rsa", "ecdsa"])
+def test_everybody_can_talk_to_everybody(tmp_path: Path, algorithm: Literal["rsa", "ecdsa"]) -> None:
+    files = small(tmp_path / "pki", algorithm)
+    listener = ListenerTls(certificate=files.server.certificate, key=files.server.key, ca=(files.ca,))
+    us = server_side(listener)
+    client = files.clients["vault-1"]
+    assert client.p12 is not None
+    them = device_side(DeviceTls(certificate=client.p12, ca=(files.ca,)), "localhost")
+    assert us is not None
+    assert them is not None
+    with shaken(us.context, them.context) as ends:
+        assert ends.complete
+        them.check(ends.client, time.time())
+        peer = us.check(ends.server, time.time())
+        assert peer is not None
+        assert peer.common_name == "vault-1"
+
+    device = files.devices["hsm1"]
+    hsm = server_side(ListenerTls(certificate=device.certificate, key=device.key, ca=(files.ca,)))
+    proxy = DeviceTls(certificate=files.proxy_client.certificate, key=files.proxy_client.key, ca=(files.ca,))
+    assert hsm is not None
+    for host in ("127.0.0.1", "hsm1.example"):
+        side = device_side(proxy, host)
+        assert side is not None
+        with shaken(hsm.context, side.context) as ends:
+            assert side.check(ends.client, time.time()).common_name == "hsm1"
+            assert hsm.check(ends.server, time.time()) is not None
+    side = device_side(proxy, "127.0.0.2")
+    assert side is not None
+    with shaken(hsm.context, side.context) as ends, pytest.raises(PeerRefused, match="not for"):
+        side.check(ends.client, time.time())
+
+
+def test_kinds_of_keys_and_names_of_files(tmp_path: Path) -> None:
+    files = small(tmp_path, "rsa")
+    key = load_credentials(tmp_path / "guardian.crt", tmp_path / "guardian.key", None).key
+    assert isinstance(key, rsa.RSAPrivateKey)
+    assert key.key_size == 2048
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "ca.crt", "ca.key", "guardian.crt", "guardian.key", "guardian-client.crt", "guardian-client.key",
+        "vault-1.crt", "vault-1.key", "vault-1.p12", "hsm1.crt", "hsm1.key",
+    }  # fmt: skip
+    assert sorted(files.paths()) == sorted(tmp_path.iterdir())
+    small(tmp_path / "ec")
+    key = load_credentials(tmp_path / "ec/hsm1.crt", tmp_path / "ec/hsm1.key", None).key
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert isinstance(key.curve, ec.SECP256R1)
+
+
+def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
+    small(tmp_path / "pki")
+    assert (tmp_path / "pki").stat().st_mode & 0o777 == 0o700
+    for path in (tmp_path / "pki").iterdir():
+        expected = 0o600 if path.suffix in (".key", ".p12") else 0o644
+        assert path.stat().st_mode & 0o777 & ~0o022 == expected & ~0o022, path
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
+def test_openssl_is_strict_with_it_and_finds_nothing(tmp_path: Path) -> None:
+    files = small(tmp_path)
+    leaves = [str(pair.certificate) for pair in (files.server, files.proxy_client, *files.clients.values())]
+    done = subprocess.run(
+        ["openssl", "verify", "-x509_strict", "-CAfile", str(files.ca), *leaves],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_dates_come_from_now(tmp_path: Path) -> None:
+    start = datetime(2030, 1, 1, tzinfo=UTC)
+    files = make_pki(tmp_path, algorithm="ecdsa", days=7, now=start)
+    for path in (files.ca, files.server.certificate):
+        certificate = load_certificates([path])[0]
+        assert certificate.not_valid_before_utc == start - timedelta(minutes=5)
+        assert certificate.not_valid_after_utc == start + timedelta(days=7)
+
+
+def test_what_is_there_stays_unless_forced(tmp_path: Path) -> None:
+    small(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(PkiError, match="already there; --force"):
+        small(tmp_path)
+    (tmp_path / "ca.key").unlink()
+    with pytest.raises(PkiError, match="already there"):
+        make_pki(tmp_path, algorithm="ecdsa", clients=["fresh"])
+    assert not (tmp_path / "fresh.key").exists()
+    make_pki(tmp_path, algorithm="ecdsa", force=True)
+    assert (tmp_path / "ca.crt").read_bytes() != before[tmp_path / "ca.crt"]
+
+
+def test_a_revoked_client_is_refused_and_another_is_not(tmp_path: Path) -> None:
+    files = make_pki(tmp_path, algorithm="ecdsa", clients=["good", "bad"], crl=True)
+    assert files.crl is not None
+    settings = ListenerTls(certificate=files.server.certificate, key=files.server.key, ca=(files.ca,), crl=(files.crl,))
+    for revoked, verdict in (((), True), (("bad",), False), (("bad", "guardian-client"), False)):
+        if revoked:
+            assert revoke(tmp_path, revoked) == files.crl
+            assert len(load_crls([files.crl])[0]) == len(revoked)
+        us = server_side(settings)
+        assert us is not None
+        for name, expected in (("good", True), ("bad", verdict)):
+            pair = files.clients[name]
+            tls = DeviceTls(certificate=pair.certificate, key=pair.key, ca=(files.ca,))
+            them = device_side(tls, "localhost")
+            assert them is not None
+            them.context.maximum_version = ssl.TLSVersion.TLSv1_2
+            with shaken(us.context, them.context) as ends:
+                assert ends.complete is expected, (revoked, name)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["../x"], "cannot name files"),
+        ([""], "cannot name files"),
+        ([".hidden"], "cannot name files"),
+        (["guardian"], "PKI's own files"),
+        (["CA"], "PKI's own files"),
+        (["a", "a"], "given twice"),
+    ],
+)
+def test_names_that_cannot_be(tmp_path: Path, names: list[str], told: str) -> None:
+    with pytest.raises(PkiError, match=told):
+        make_pki(tmp_path / "pki", clients=names)
+    assert not (tmp_path / "pki").exists()
+
+
+@pytest.mark.parametrize("host", ["", "a b", "höst", "a=b", "10.0.0.0/8"])
+def test_hosts_that_cannot_be(tmp_path: Path, host: str) -> None:
+    with pytest.raises(PkiError, match="neither a host name nor an address"):
+        make_pki(tmp_path / "pki", devices={"hsm1": [host]})
+    assert not (tmp_path / "pki").exists()
+
+
+def test_revoking_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PkiError, match="no such file"):
+        revoke(tmp_path, ["vault-1"])
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "pki"
+    call = ["pki", str(folder), "--algorithm", "ecdsa", "--client", "vault-1", "--device", "hsm1=10.0.8.30,hsm1"]
+    assert execute(call) == 0
+    assert capsys.readouterr().out.split() == [str(path) for path in _paths(folder)]
+    assert execute(call) == 1
+    assert "already there" in capsys.readouterr().err
+    assert execute([*call, "--force"]) == 0
+    assert execute(["pki", str(folder), "--revoke", "vault-1"]) == 0
+    assert len(load_crls([folder / "ca.crl"])[0]) == 1
+    assert execute(["pki", str(folder), "--revoke", "nobody"]) == 1
+    assert execute(["pki", str(folder), "--revoke", "vault-1", "--client", "x"]) == 2
+    assert execute(["pki", str(folder), "--device", "hsm1="]) == 2
+    assert execute(["pki", str(folder), "--device", "hsm1=a", "--device", "hsm1=b"]) == 2
+    assert execute(["pki", str(folder / "ca.crt" / "below")]) == 1
+
+
+def _paths(folder: Path) -> list[Path]:
+    names = ["ca.crt", "ca.key", "guardian.crt", "guardian.key", "guardian-client.crt", "guardian-client.key",
+             "vault-1.crt", "vault-1.key", "vault-1.p12", "hsm1.crt", "hsm1.key"]  # fmt: skip
+    return [folder / name for name in names]
