@@ -182,11 +182,9 @@ def _clients(group: Draft, catalogue: Catalogue, report: Report) -> None:
 
 
 def _admin(admin: Draft, report: Report) -> None:
-    tls = admin.values.get("tls")
-    if tls is not None:
-        tls_rules.check_key_pair(tls, report)
     if not admin.known("bind", "token_file", "tls"):
         return
+    tls = admin.values["tls"]
     mutual = tls is not None and (not tls.known("ca") or tls.values["ca"])
     if not _loopback(admin.values["bind"].host) and admin.values["token_file"] is None and not mutual:
         report.error(

@@ -25,7 +25,6 @@ def check_listener(tls: Draft, report: Report) -> None:
         _nothing_when_clear(tls, report)
         return
     _needs(tls, "certificate", mode, report)
-    check_key_pair(tls, report)
     if mode is TlsMode.MUTUAL:
         _needs(tls, "ca", mode, report)
     else:
@@ -45,21 +44,12 @@ def check_device(tls: Draft, report: Report) -> None:
         return
     if mode is TlsMode.MUTUAL:
         _needs(tls, "certificate", mode, report)
-        check_key_pair(tls, report)
     else:
         for field in _OWN:
             if tls.given(field) and tls.values.get(field) is not None:
                 report.error(tls.at(field), "is never shown with mode: server, remove it or write mode: mutual")
     _needs(tls, "ca", mode, report)
     _verification(tls, report)
-
-
-def check_key_pair(tls: Draft, report: Report) -> None:
-    """A key or its password without a certificate cannot be meant."""
-    if tls.known("certificate") and tls.values["certificate"] is None:
-        for field in ("key", "key_password_file"):
-            if tls.given(field) and tls.values.get(field) is not None:
-                report.error(tls.at(field), "is given without a certificate, must stand beside certificate")
 
 
 def merged(group: Draft, device: Draft) -> Draft:
