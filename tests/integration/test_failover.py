@@ -1,0 +1,120 @@
+"""Devices die, hang and restart under load: no read is lost, no write runs twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import trio
+
+from guardian.pki import PkiFiles
+from loadtest.simhsm.device import SimulatedDevice
+from loadtest.simhsm.faults import Fault
+from tests.support.estate import Estate, device_tls, estate
+from tests.support.excrypt_client import ExcryptClient
+
+CLIENTS = 64
+ATTEMPT_TIMEOUT = 0.5
+WRITE_EVERY = 8  # requests of a client
+
+
+@attrs.define
+class Seen:
+    """What clients saw: one entry per request."""
+
+    lost_reads: list[tuple[bytes, bytes]] = attrs.field(factory=list)
+    doubtful_writes: list[bytes] = attrs.field(factory=list)
+    done_writes: list[bytes] = attrs.field(factory=list)
+    other_writes: list[tuple[bytes, bytes]] = attrs.field(factory=list)
+    slowest_read: float = 0.0
+    reads: int = 0
+    stop: bool = False
+
+
+async def one_client(client: ExcryptClient, number: int, seen: Seen) -> None:
+    """Reads and now and then a write, one after the other, each with an echo text of its own."""
+    count = 0
+    while not seen.stop:
+        count += 1
+        mark = b"AGc%d-%d;" % (number, count)
+        if count % WRITE_EVERY == 0:
+            request = b"[AOTIME;" + mark + b"]"
+            answer = await client.request(request)
+            if answer.startswith(b"[AOTIME;") and mark in answer:
+                seen.done_writes.append(request)
+            elif answer == b"[AOERRO;AM903;ANAO;BBOUTCOME UNKNOWN;" + mark + b"]":
+                seen.doubtful_writes.append(request)
+            else:
+                seen.other_writes.append((request, answer))
+        else:
+            request = b"[AORAND;" + mark + b"BL8;]" if count % 2 else b"[AOECHO;" + mark + b"]"
+            before = trio.current_time()
+            answer = await client.request(request)
+            seen.slowest_read = max(seen.slowest_read, trio.current_time() - before)
+            seen.reads += 1
+            if not (answer.startswith(request[:8]) and mark in answer):
+                seen.lost_reads.append((request, answer))
+
+
+async def watch_backups(world: Estate, seen: Seen, faults: list[str]) -> None:
+    """At every moment as many backups serve as production devices are lost, as far as there are backups."""
+    while not seen.stop:
+        devices = {device.name: device for device in world.group.devices}
+        lost = [name for name in ("hsm1", "hsm2", "hsm3") if devices[name].health.value != "up"]
+        backup = devices["hsm4"]
+        if backup.health.value == "up" and backup.in_service != bool(lost):
+            faults.append(f"lost: {lost}, backup in service: {backup.in_service}")
+        await trio.sleep(0.002)
+
+
+async def test_no_read_is_lost_and_no_write_runs_twice(pki: PkiFiles, tmp_path: Path) -> None:
+    names = ("hsm1", "hsm2", "hsm3", "hsm4")
+    devices = {name: SimulatedDevice(name, tls=device_tls(pki, name)) for name in names}
+    seen = Seen()
+    faults: list[str] = []
+    async with estate(pki, tmp_path, devices, roles={"hsm4": "role: backup"}) as world, trio.open_nursery() as nursery:
+        for number in range(CLIENTS):
+            nursery.start_soon(one_client, await world.client(), number, seen)
+        await trio.sleep(0.5)
+        nursery.start_soon(watch_backups, world, seen, faults)
+
+        await devices["hsm1"].kill()
+        await world.until("hsm2", "hsm3", "hsm4")
+        served = world.device("hsm4").requests
+        await trio.sleep(0.5)
+        assert world.device("hsm4").requests > served, "the backup is in service and gets nothing"
+        await devices["hsm1"].restart()
+        await world.until("hsm1", "hsm2", "hsm3")
+
+        devices["hsm2"].fault = Fault.mute()
+        await world.until("hsm1", "hsm3", "hsm4")
+        assert seen.slowest_read < ATTEMPT_TIMEOUT + 1.0
+        devices["hsm2"].fault = None
+        devices["hsm2"].reset_connections()
+        await world.until("hsm1", "hsm2", "hsm3")
+
+        for name in ("hsm1", "hsm2", "hsm3"):
+            await devices[name].restart()
+            await world.until("hsm1", "hsm2", "hsm3")
+        seen.stop = True
+        with trio.fail_after(10):
+            while world.proxy.owed:
+                await trio.sleep(0.01)
+        await world.until_calm()
+    assert seen.reads > 1000
+    assert not seen.lost_reads, seen.lost_reads[:3]
+    assert not seen.other_writes, seen.other_writes[:3]
+    assert not faults, faults[:3]
+    for request in seen.done_writes:
+        assert executions(devices, request) == 1
+    for request in seen.doubtful_writes:
+        assert sum(device.journal.count(request) for device in devices.values()) <= 1
+
+
+def executions(devices: dict[str, SimulatedDevice], request: bytes) -> int:
+    def records() -> Iterator[bytes]:
+        for device in devices.values():
+            yield from (record.request for record in device.journal.executed("TIME"))
+
+    return sum(seen == request for seen in records())
