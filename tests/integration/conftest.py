@@ -16,7 +16,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PkiFiles:
         tmp_path_factory.mktemp("pki") / "files",
         algorithm="ecdsa",
         clients=("vault-1", "vault-2", "mallory"),
-        devices={name: ("127.0.0.1",) for name in DEVICES},
+        devices=dict.fromkeys(DEVICES, ("127.0.0.1",)),
         crl=True,
         days=365,
     )

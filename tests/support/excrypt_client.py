@@ -8,7 +8,7 @@ from typing import Self
 import trio
 
 
-class Closed(Exception):
+class Closed(Exception):  # noqa: N818 - named for what happened
     """The connection ended; whether it broke or was closed in order."""
 
 
