@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from config.model import Admin
 from guardian.admin import server as server_module
-from guardian.admin.connection import BODY_LIMIT, HEAD_LIMIT
+from guardian.admin.connection import BODY_LIMIT, HEAD_LIMIT, Connection
 from guardian.admin.server import serve_admin
 from tests.support import operable
 from tests.support.admin_port import DRAIN, QUICK, ask, exchange, parse, serving
@@ -126,6 +126,37 @@ async def test_a_fault_of_ours_is_500_and_told_to_the_log_only() -> None:
     assert answer.status == 500
     assert b"inner" not in answer.body
     assert [event["event"] for event in logged] == ["admin request failed"]
+
+
+async def test_a_fault_in_a_connection_ends_that_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, faults = Connection.serve, 1
+
+    async def serve(connection: Connection) -> None:
+        nonlocal faults
+        if faults:
+            faults -= 1
+            raise RuntimeError("made up")
+        await real(connection)
+
+    monkeypatch.setattr(Connection, "serve", serve)
+    with structlog.testing.capture_logs() as logged:
+        async with serving() as bound:
+            assert await exchange(bound, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n") == b""
+            assert (await ask(bound, "GET", "/livez")).status == 200
+    assert [event["event"] for event in logged] == ["admin connection failed"]
+
+
+async def test_connections_that_ended_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS", 2)
+    async with serving() as bound:
+        waiting = await trio.open_tcp_stream(bound.host, bound.port)
+        for _ in range(5):
+            assert (await ask(bound, "GET", "/livez")).status == 200
+            await trio.testing.wait_all_tasks_blocked(0.02)
+        await waiting.send_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        with trio.fail_after(5):
+            assert (await waiting.receive_some()).startswith(b"HTTP/1.1 200")
+        await waiting.aclose()
 
 
 async def test_when_it_is_full_the_one_waiting_longest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
