@@ -260,6 +260,11 @@ def test_token_must_hold_something(pki: Pki) -> None:
     assert pki.load(text).problems == ()
 
 
+def test_files_of_the_admin_are_read_too(pki: Pki) -> None:
+    text = EXAMPLE.replace("admin:\n", "admin:\n  tls: {certificate: pki/none.crt}\n")
+    assert pki.one(text)[:3] == (35, "admin.tls.certificate", "error")
+
+
 def test_files_are_read_although_other_keys_are_wrong(pki: Pki) -> None:
     (pki.pki / "guardian.crt").unlink()
     found = pki.load(EXAMPLE.replace("workers: 1", "workers: 2")).problems

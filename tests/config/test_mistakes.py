@@ -379,6 +379,7 @@ MISTAKES = {
         f"{D}.hsm3.tls.name",
         "must be the name",
     ),
+    "tag on the primary": ("{name: hsm1", "!x {name: hsm1", 31, f"{D}.hsm1", "tags are not read"),
     "wrong verify": ("verify: name", "verify: names", 18, f"{G}.tls.verify", "one of name, fingerprint, ca"),
     "wrong match": ("common_name: vault-1", "common_name: [a]", 28, f"{G}.clients[0].match.common_name", "is a list"),
     "wrong ca in mutual": ("      ca: [pki/ca.crt]", "      ca: {a: b}", 11, f"{L}.tls.ca", "must be a list of paths"),
