@@ -79,10 +79,12 @@ def outstanding_for(will: str, device: dict[str, Any]) -> str:
     `device` is an entry of `/status`.
     """
     if will == "ready":
-        if device["in_service"] or (device["role"] == "backup" and device["health"] == "up"):
+        # A group with nothing better tries devices that are down as well: these are in service, and yet not ready.
+        serves = device["in_service"] and device["health"] in ("up", "probation")
+        if serves or (device["role"] == "backup" and device["health"] == "up"):
             return ""
         reason = f" ({device['reason']})" if device.get("reason") else ""
-        return f"it is not in service: its health is {device['health']}{reason}"
+        return f"it is not ready to serve: its health is {device['health']}{reason}"
     if will == "drain":
         counts = {"outstanding": device["outstanding"], "on connections of pinned clients": _pinned(device)}
         left = [f"{count} {what}" for what, count in counts.items() if count]

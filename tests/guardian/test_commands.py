@@ -148,7 +148,7 @@ NOT_IN_SERVICE = {"in_service": False, "health": Health.DOWN, "reason": "connect
     ("will", "before", "step", "final"),
     [
         ("drain", {}, {"outstanding": 0}, {"outstanding": 0, "connections": {"idle": 4, "private": 0}}),
-        ("ready", NOT_IN_SERVICE, {"health": Health.PROBATION}, {"in_service": True}),
+        ("ready", NOT_IN_SERVICE, {"in_service": True}, {"health": Health.PROBATION, "in_service": True}),
         ("ready", {**NOT_IN_SERVICE, "role": Role.BACKUP}, {"health": Health.PROBATION}, {"health": Health.UP}),
         ("maint", {}, {"outstanding": 0, "connections": {"idle": 1}}, {"connections": {"idle": 0}}),
     ],
@@ -175,6 +175,7 @@ def test_wait_ends_when_it_is_so_and_not_before(
         ("drain", {"outstanding": 0}, "there are still 1 on connections of pinned clients"),
         ("drain", {"connections": {}}, "there are still 3 outstanding"),
         ("ready", NOT_IN_SERVICE, "its health is down (connection refused)"),
+        ("ready", {**NOT_IN_SERVICE, "in_service": True}, "its health is down (connection refused)"),
         ("maint", {}, "there are still 9 connections to it"),
     ],
 )
