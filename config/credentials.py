@@ -195,23 +195,18 @@ def _load_der(data: bytes, password: bytes | None) -> PrivateKeyTypes:
 
 def _unlock(load: Load[T], data: bytes, password: bytes | None, path: Path, what: str) -> T:
     """Read something that a password may protect, and say which of password and content is wrong."""
-    # A PKCS #12 export without a password is written in either of two ways, and the file does not say which.
-    attempts = [None, b""] if load is pkcs12.load_pkcs12 and not password else [password]
-    error: Exception | None = None
-    for attempt in attempts:
-        try:
-            return load(data, attempt)
-        except TypeError as exc:  # cryptography's way to say: encrypted and no password, or the reverse
-            if password is not None:
-                return _unlock(load, data, None, path, what)
-            hint = "put its password into a file and name that with 'key_password_file:'"
-            raise CredentialError(f"{path}: the {what} is encrypted and no password is given; {hint}") from exc
-        except (ValueError, UnsupportedAlgorithm) as exc:
-            error = exc
-    raise CredentialError(f"{path}: {_locked(error, password, what)}") from error
+    try:
+        return load(data, password)
+    except TypeError as exc:  # cryptography's way to say: encrypted and no password, or the reverse
+        if password is not None:
+            return _unlock(load, data, None, path, what)
+        hint = "put its password into a file and name that with 'key_password_file:'"
+        raise CredentialError(f"{path}: the {what} is encrypted and no password is given; {hint}") from exc
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise CredentialError(f"{path}: {_locked(exc, password, what)}") from exc
 
 
-def _locked(error: Exception | None, password: bytes | None, what: str) -> str:
+def _locked(error: Exception, password: bytes | None, what: str) -> str:
     if "password" not in str(error).lower():
         return f"the {what} is damaged or of a kind that is not supported"
     if password is None:

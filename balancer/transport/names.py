@@ -36,7 +36,7 @@ def _matches(expected: str, pattern: str) -> bool:
         return False
     expected, pattern = expected.lower().removesuffix("."), pattern.lower().removesuffix(".")
     if not pattern.startswith("*."):
-        return pattern == expected and expected != "" and "*" not in pattern
+        return pattern == expected and expected != ""
     parent = pattern[2:]
     label, _, rest = expected.partition(".")
     return bool(label) and rest == parent and "." in parent and _HOST.fullmatch(expected) is not None

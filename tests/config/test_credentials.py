@@ -31,7 +31,8 @@ def root() -> Issued:
 
 @pytest.fixture(scope="module")
 def leaf(root: Issued) -> Issued:
-    return issue(issue(root, "Middle", number=2, ca=True), "leaf", kind="rsa")
+    upper = issue(root, "Upper", number=3, ca=True)
+    return issue(issue(upper, "Lower", number=2, ca=True), "leaf", kind="rsa")
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ def test_the_key_is_in_no_repr(tmp_path: Path, leaf: Issued) -> None:
 def test_many_certificates_and_lists(tmp_path: Path, root: Issued, leaf: Issued) -> None:
     (tmp_path / "many").write_bytes(root.pem + leaf.pem)
     (tmp_path / "one").write_bytes(root.der)
-    assert len(load_certificates([tmp_path / "many", tmp_path / "one"])) == 4
+    assert len(load_certificates([tmp_path / "many", tmp_path / "one"])) == 5
     lists = crl(root) + crl(root, [leaf])
     (tmp_path / "lists").write_bytes(lists)
     (tmp_path / "list.der").write_bytes(x509.load_pem_x509_crl(lists).public_bytes(Encoding.DER))

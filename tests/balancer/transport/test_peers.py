@@ -105,8 +105,9 @@ def test_revocation(tmp_path: Path, root: Issued, vault: Issued) -> None:
     admit(policy, root, other)
 
 
-def test_several_lists_of_one_ca_add_up(tmp_path: Path, root: Issued, vault: Issued) -> None:
-    lists = [crl(root, [vault], end=NOW - DAY / 2), crl(root)]
+@pytest.mark.parametrize("order", [1, -1])
+def test_several_lists_of_one_ca_add_up(tmp_path: Path, root: Issued, vault: Issued, order: int) -> None:
+    lists = [crl(root, [vault], end=NOW - DAY / 2), crl(root)][::order]
     with pytest.raises(PeerRefused, match="it is revoked"):
         admit(PeerPolicy(trust(tmp_path, root, *lists)), root, vault)
     admit(PeerPolicy(trust(tmp_path, root, *lists)), root, issue(root, "vault-2", eku=[CLIENT]))

@@ -99,6 +99,15 @@ def test_chain_over_an_intermediate_ca(site: Site, version: ssl.TLSVersion) -> N
 
 
 @BOTH
+def test_our_own_chain_is_sent(site: Site, version: ssl.TLSVersion) -> None:
+    middle = issue(site.root, "Middle", number=3, ca=True)
+    certificate, key = issue(middle, "guardian", eku=[SERVER]).write(site.folder, "chained")
+    side = site.server(certificate=certificate, key=key)
+    with shaken(side.context, site.client(site.issue(), version=version)) as ends:
+        assert ends.complete
+
+
+@BOTH
 @pytest.mark.parametrize("fault", ["expired", "early", "purpose", "ca", "none", "revoked", "old list", "self-signed"])
 def test_a_bad_client_never_gets_past_the_handshake_and_hears_why(
     site: Site, version: ssl.TLSVersion, fault: str
@@ -409,6 +418,7 @@ def test_expiries(site: Site) -> None:
     certificate, key = site.issue("guardian", end=NOW + 3 * DAY).write(site.folder, "guardian")
     ca, lists = site.ca(authority("Other", number=5, end=NOW + 2 * DAY)), site.crl(end=NOW + DAY)
     tls = ListenerTls(certificate=certificate, key=key, ca=ca, crl=lists)
+    lists[0].write_bytes(lists[0].read_bytes() + crl(site.root))
     found = {
         str(certificate): (NOW + 3 * DAY).timestamp(),
         str(ca[0]): (NOW + 2 * DAY).timestamp(),
