@@ -139,8 +139,9 @@ class Group:
             device.waiting.append(exchange)
 
     def _send(self, device: Device, exchange: Exchange, now: float) -> None:
-        upstream = device.free.popleft()
+        upstream = device.free[0]
         upstream.send(exchange, now)
+        device.free.popleft()
         if upstream.has_room:
             device.free.append(upstream)
         else:

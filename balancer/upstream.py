@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 from config.model import Framing
 
 from .exchange import Attempt, Exchange
-from .transport.link import Link
 from .wire.errors import WireError
 from .wire.frames import answer_decoder, encode
 from .wire.message import answers
 
 if TYPE_CHECKING:
     from .device import Device
+    from .transport.link import Link
 
 
 class WrongOwner(Exception):  # noqa: N818 - named for what was about to happen
@@ -89,18 +89,18 @@ class Upstream:
         return self.link.open and len(self.outstanding) < self.device.settings.pipeline
 
     def send(self, exchange: Exchange, now: float) -> Attempt:
-        """Write the request at the end of the batch. Raises `WrongOwner`."""
+        """Write the request at the end of the batch. Raises `WrongOwner`, or `MessageTooLong`; then nothing happened."""
         if exchange.owner is not self.owner:
             raise WrongOwner("a request was about to travel on a connection that is not its client's")
+        data = exchange.request
+        if self._framing is not Framing.EXCRYPT:
+            data = encode(self._framing, data)
         link = self.link
         attempt = Attempt(exchange, self, link.queued, now)
         self.device.begin(attempt, now)
         self.outstanding.append(attempt)
         exchange.attempts += 1
-        if self._framing is Framing.EXCRYPT:
-            link.write(exchange.request)
-        else:
-            link.write(encode(self._framing, exchange.request))
+        link.write(data)
         return attempt
 
     def received(self, data: bytes, now: float) -> None:
@@ -108,7 +108,7 @@ class Upstream:
         try:
             decoder.receive(data)
             while (answer := decoder.next_frame()) is not None:
-                if not self.outstanding:
+                if not self._asked:
                     self._misbehaved("an answer that nobody asked for")
                     return
                 exchange = self.outstanding[0].exchange
@@ -124,8 +124,16 @@ class Upstream:
         except WireError as exc:
             self._misbehaved(str(exc))
             return
-        if decoder.partial and not self.outstanding:
+        if decoder.partial and not self._asked:
             self._misbehaved("bytes that nobody asked for")
+
+    @property
+    def _asked(self) -> bool:
+        """Whether a request has left that an answer may belong to.
+
+        One that was handed on while these bytes were being read has not: what came with them was sent before it.
+        """
+        return bool(self.outstanding) and self.outstanding[0].mark < self.link.touched
 
     def lost(self, reason: str) -> None:
         self._lose(reason, misbehaved=self._decoder.partial)

@@ -96,14 +96,19 @@ class BracketDecoder:
 class LengthDecoder:
     """Frames behind a big-endian length of 2 or 4 bytes; the length does not count itself."""
 
-    __slots__ = ("_buffer", "_header", "_limit", "_position")
+    __slots__ = ("_buffer", "_header", "_limit", "_position", "_single")
 
-    def __init__(self, limit: int, *, header: int) -> None:
-        """``limit``: the longest frame in bytes; ``header``: the size of the length, in bytes."""
+    def __init__(self, limit: int, *, header: int, single: bool = False) -> None:
+        """``limit``: the longest frame in bytes; ``header``: the size of the length, in bytes.
+
+        ``single`` refuses a frame that does not end with its first ``]`` (and a gap): whoever reads its bytes without
+        the length would find a second message in it.
+        """
         self._buffer = bytearray()
         self._position = 0
         self._limit = limit
         self._header = header
+        self._single = single
 
     @property
     def partial(self) -> bool:
@@ -128,7 +133,10 @@ class LengthDecoder:
         if len(self._buffer) < end:
             return None
         self._position = end
-        return bytes(self._buffer[start:end])
+        frame = bytes(self._buffer[start:end])
+        if self._single and frame.find(b"]") + 1 != len(frame.rstrip(b"\r\n \t")):
+            raise FramingLost("a length that does not end where its message does")
+        return frame
 
 
 _HEADERS = {Framing.LENGTH2: 2, Framing.LENGTH4: 4}
@@ -145,7 +153,7 @@ def answer_decoder(framing: Framing, limit: int) -> Decoder:
     """A decoder for what devices send; ``limit`` in bytes."""
     if framing is Framing.EXCRYPT:
         return BracketDecoder(limit, strict=False)
-    return LengthDecoder(limit, header=_HEADERS[framing])
+    return LengthDecoder(limit, header=_HEADERS[framing], single=True)
 
 
 def encode(framing: Framing, message: bytes) -> bytes:
