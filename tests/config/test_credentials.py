@@ -142,7 +142,7 @@ def test_key_of_another_certificate(tmp_path: Path, leaf: Issued, root: Issued) 
 def test_chain_before_its_leaf(tmp_path: Path, leaf: Issued) -> None:
     certificate, key = leaf.write(tmp_path, "leaf")
     certificate.write_bytes(b"".join(c.public_bytes(Encoding.PEM) for c in (*leaf.chain, leaf.certificate)))
-    assert "number 2" in refusal(certificate, key, None)
+    assert "number 3" in refusal(certificate, key, None)
 
 
 def test_damaged_rsa_key(tmp_path: Path, leaf: Issued) -> None:
