@@ -57,7 +57,7 @@ class Deadlines:
         if now - upstream.outstanding[0].sent_at >= settings.request_timeout:
             for attempt in upstream.outstanding:
                 attempt.overdue = True
-            upstream.close(f"no answer within {settings.request_timeout:g} s")
+            upstream.close(f"no answer within {settings.request_timeout:g} s", by_fault=True)
             return
         for attempt in tuple(upstream.outstanding):
             if now - attempt.sent_at < settings.retries.attempt_timeout:

@@ -136,7 +136,7 @@ class Device:
             role=self.settings.role,
             will=self.will,
             health=self.health,
-            in_service=self.serving or self.on_trial,
+            in_service=self.on_trial or (self.serving and (self.health is Health.UP or bool(self.upstreams))),
             reason=self._reason(),
             since=max(self.tracker.changed_at, self.will_since) + wall_minus_clock,
             weight=self.settings.weight,

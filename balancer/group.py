@@ -212,7 +212,9 @@ class Group:
             pin.device.pins.discard(pin)
         pin.refused()
 
-    def upstream_lost(self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool) -> None:
+    def upstream_lost(
+        self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool, ours: bool
+    ) -> None:
         now = self.clock()
         device = upstream.device
         device.upstreams.discard(upstream)
@@ -226,10 +228,13 @@ class Group:
             attempt.exchange.attempts -= 1
             if not attempt.exchange.is_ping:
                 requests += 1
-                device.count("bad_answer" if misbehaved else "timeout" if attempt.overdue else "lost")
-        if not upstream.used and now - upstream.opened < _OF_NO_USE:
+                bad = "bad_answer" if misbehaved else "timeout" if attempt.overdue else "lost"
+                device.count("abandoned" if ours else bad)
+        if not ours and not upstream.used and now - upstream.opened < _OF_NO_USE:
             device.keeper.lost_unused()
-        if requests or misbehaved:
+        if ours:
+            pass  # a client that left, maintenance: nothing against the device
+        elif requests or misbehaved:
             may_eject = self.others_could_serve(device)
             device.tracker.request_failed(reason, now, may_eject=may_eject)
             self._tell("device connection lost", device=device.name, reason=reason, outstanding=requests)

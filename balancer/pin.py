@@ -83,9 +83,9 @@ class Pin:
 
     def _end(self, outcome: Outcome, *, lost: bool) -> None:
         queued, self.queue = self.queue, deque()
+        self._ended(lost)  # first: an ended request makes room for the client's next, which must not come here
         for exchange in queued:
             exchange.finish(outcome, None)
-        self._ended(lost)
 
     def expire(self, now: float) -> None:
         """Answer what waited too long."""

@@ -117,11 +117,15 @@ class Scheduler:
         return best
 
     def pick_to_keep(self, avoid: Collection[Device]) -> Device | None:
-        """The device for a client that stays on it: least outstanding and pinned, over its weight."""
+        """The device for a client that stays on it: least outstanding and pinned, over its weight.
+
+        A device in probation gets one such client at a time: where all clients log in, nothing else could prove it.
+        """
+        for device in self.trials:
+            if device not in avoid and not device.outstanding and not device.pins and device.settings.private:
+                return device
         fit = [
-            device
-            for device in self.serving
-            if device not in avoid and device.health is Health.UP and len(device.pins) < device.settings.private
+            device for device in self.serving if device not in avoid and len(device.pins) < device.settings.private
         ]
         return min(
             fit, key=lambda device: (device.outstanding + len(device.pins)) / device.settings.weight, default=None

@@ -26,10 +26,13 @@ class UpstreamOwner(Protocol):
 
     def attempt_answered(self, attempt: Attempt, answer: bytes, now: float) -> None: ...
 
-    def upstream_lost(self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool) -> None:
+    def upstream_lost(
+        self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool, ours: bool
+    ) -> None:
         """The connection is gone with these attempts unanswered, oldest first.
 
-        ``misbehaved``: the device sent what no answer can be, rather than just going away.
+        ``misbehaved``: the device sent what no answer can be, rather than just going away. ``ours``: we ended it, for
+        a reason that says nothing about the device.
         """
 
 
@@ -141,17 +144,17 @@ class Upstream:
     def sent_all(self) -> None:
         """Nothing waits for it: what is outstanding is bounded by the pipeline."""
 
-    def close(self, reason: str) -> None:
-        """End the connection on our own; what is outstanding here is told as lost."""
+    def close(self, reason: str, *, by_fault: bool = False) -> None:
+        """End the connection on our own; what is outstanding here is told as lost. ``by_fault``: of the device."""
         if self.link.open:
             self.link.close()
-            self._lose(reason, misbehaved=False)
+            self._lose(reason, misbehaved=False, ours=not by_fault)
 
     def _misbehaved(self, reason: str) -> None:
         self.link.close()
         self._lose(reason, misbehaved=True)
 
-    def _lose(self, reason: str, *, misbehaved: bool) -> None:
+    def _lose(self, reason: str, *, misbehaved: bool, ours: bool = False) -> None:
         attempts = list(self.outstanding)
         self.outstanding.clear()
-        self._group.upstream_lost(self, reason, attempts, misbehaved=misbehaved)
+        self._group.upstream_lost(self, reason, attempts, misbehaved=misbehaved, ours=ours)

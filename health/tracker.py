@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from config.model import Ejection, Ping
 
 from .state import TRANSITIONS, Health, Signal
+
+if TYPE_CHECKING:
+    from random import Random
 
 _IN_DOUBT: Final = 0.25  # of the interval: a device in doubt is asked sooner
 _DOWN_GROWTH: Final = 1.5

@@ -1,0 +1,47 @@
+# Everything happens inside this folder; `make setup` needs Python 3.11 or later and a network or filled caches once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCK := requirements-dev.lock
+
+.PHONY: setup demo test lint check soak compare bench lock clean
+
+setup: $(STAMP)
+
+# uv where it can be had, since it takes a second where pip takes a minute; both install exactly what the lock says.
+$(STAMP): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "guardian needs Python 3.11 or later; set PYTHON=... (found: $$($(PYTHON) --version 2>&1))"; exit 1; }
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" LOCK="$(LOCK)" sh deploy/install.sh
+	@touch $@
+
+demo: setup
+	@$(BIN)/guardian demo $(if $(STAY),--stay)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/flake8-async --disable ASYNC109,ASYNC110,ASYNC114,ASYNC121,ASYNC9 $$(git ls-files 'guardian/*.py' 'balancer/*.py' 'health/*.py' 'config/*.py' 'loadtest/*.py')
+
+check: lint test
+
+# Longer than the suite may take.
+soak: setup
+	@$(BIN)/python -m pytest -m soak --timeout 900 $(ARGS)
+
+# CPU per request beside HAProxy; needs haproxy, a C compiler and OpenSSL's headers.
+compare: setup
+	@$(BIN)/python -m loadtest.compare $(ARGS)
+
+lock:
+	uv pip compile -q --universal --generate-hashes --no-header pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-header --extra dev -c requirements.lock pyproject.toml -o $(LOCK)
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage loadtest/native/build
