@@ -230,16 +230,8 @@ class Group:
                 requests += 1
                 bad = "bad_answer" if misbehaved else "timeout" if attempt.overdue else "lost"
                 device.count("abandoned" if ours else bad)
-        if not ours and not upstream.used and now - upstream.opened < _OF_NO_USE:
-            device.keeper.lost_unused()
-        if ours:
-            pass  # a client that left, maintenance: nothing against the device
-        elif requests or misbehaved:
-            may_eject = self.others_could_serve(device)
-            device.tracker.request_failed(reason, now, may_eject=may_eject)
-            self._tell("device connection lost", device=device.name, reason=reason, outstanding=requests)
-        elif device.will is not Will.MAINT:
-            device.tracker.doubt()
+        if not ours:
+            self._blame(upstream, reason, requests, misbehaved=misbehaved, now=now)
         self.changed(device)
         pin = upstream.owner
         if pin is None:
@@ -254,6 +246,17 @@ class Group:
             if not pin.over:
                 pin.lost(attempts, now)
         self._hand_on(device, now)
+
+    def _blame(self, upstream: Upstream, reason: str, requests: int, *, misbehaved: bool, now: float) -> None:
+        """A connection was lost by its device's doing, with so many real requests outstanding."""
+        device = upstream.device
+        if not upstream.used and now - upstream.opened < _OF_NO_USE:
+            device.keeper.lost_unused()
+        if requests or misbehaved:
+            device.tracker.request_failed(reason, now, may_eject=self.others_could_serve(device))
+            self._tell("device connection lost", device=device.name, reason=reason, outstanding=requests)
+        elif device.will is not Will.MAINT:
+            device.tracker.doubt()
 
     def _attempt_failed(self, attempt: Attempt, why: str, now: float) -> None:
         """An exchange lost one of its attempts: another device, another attempt still open, or the end."""
