@@ -60,9 +60,11 @@ class Deadlines:
             upstream.close(f"no answer within {settings.request_timeout:g} s", by_fault=True)
             return
         for attempt in tuple(upstream.outstanding):
+            exchange = attempt.exchange
+            if now >= exchange.deadline:
+                exchange.finish(Outcome.TIMEOUT, None)  # it waited, or was sent elsewhere, before it was sent here
             if now - attempt.sent_at < settings.retries.attempt_timeout:
                 return
-            exchange = attempt.exchange
             if exchange.finished or exchange.is_ping or not exchange.command.repeatable:
                 continue  # a write may rightly take longer: a key pair is made in seconds
             if not attempt.overdue:
@@ -70,7 +72,7 @@ class Deadlines:
                 device, reason = attempt.device, f"no answer within {settings.retries.attempt_timeout:g} s"
                 device.tracker.request_failed(reason, now, may_eject=self._group.others_could_serve(device))
                 self._group.changed(device)
-            if not attempt.resent:
+            if not attempt.resent or exchange.attempts == 1:  # alone again: the other one was lost
                 self._group.ask_another_too(attempt, now)
 
     def _give_up(self, expired: list[Exchange]) -> None:

@@ -69,7 +69,8 @@ class Group:
         settings = self.settings
         exchange.deadline = now + settings.request_timeout
         exchange.wait_until = now + settings.queue.timeout
-        self.budget.earn()
+        if self.budget.spent:
+            self.budget.earn()
         command = exchange.command
         if command.own_device:
             self._submit_to_its_device(exchange, now)
@@ -79,11 +80,11 @@ class Group:
             if device is not None:
                 self._send(device, exchange, now)
                 return
-        if not self.queue:
-            device = self.scheduler.pick(exchange.code, now)
-            if device is not None:
-                self._send(device, exchange, now)
-                return
+        # Whoever is queued may not go where there is room now (it failed there): that is no reason to wait too.
+        device = self.scheduler.pick(exchange.code, now)
+        if device is not None:
+            self._send(device, exchange, now)
+            return
         if self.hopeless:
             exchange.finish(Outcome.NO_DEVICE, None)
         elif len(self.queue) >= settings.queue.size:
@@ -156,7 +157,7 @@ class Group:
         if not exchange.is_ping:
             learn(self, attempt, answer, now)
         if upstream.owner is None:
-            if not upstream.free:
+            if not upstream.free and upstream.has_room:
                 upstream.free = True
                 device.free.append(upstream)
             if self.queue or device.waiting or device.blocked_pins:
@@ -266,7 +267,7 @@ class Group:
         if now >= exchange.deadline:
             exchange.finish(Outcome.TIMEOUT, None)
         elif exchange.attempts:
-            return
+            exchange.tried += (attempt.device,)
         elif may_resend(exchange, self.settings.retries, self.budget, written=why != "not_written"):
             self._resend(exchange, attempt.device, why, now)
         else:
@@ -276,17 +277,23 @@ class Group:
         exchange.resent += why != "not_written"
         exchange.tried += (failed_on,)
         self.retries[why] = self.retries.get(why, 0) + 1
-        device = self.scheduler.pick(exchange.code, now, self._avoided(exchange))
-        if device is None:
-            exchange.wait_until = exchange.deadline
-            self.queue.appendleft(exchange)
-        else:
+        steady = self.scheduler.steady if exchange.command.own_device else None
+        device = steady or self.scheduler.pick(exchange.code, now, self._avoided(exchange))
+        if device is not None and device.has_room:
             self._send(device, exchange, now)
+            return
+        exchange.wait_until = exchange.deadline
+        (self.queue if steady is None else steady.waiting).appendleft(exchange)
 
     def ask_another_too(self, attempt: Attempt, now: float) -> None:
         """A read unanswered for its attempt time-out goes to another device with room; the first answer counts."""
         exchange = attempt.exchange
-        device = self.scheduler.pick(exchange.code, now, (*exchange.tried, attempt.device))
+        avoid = (*exchange.tried, attempt.device)
+        if exchange.command.own_device:
+            steady = self.scheduler.steady
+            device = steady if steady is not None and steady.has_room and steady not in avoid else None
+        else:
+            device = self.scheduler.pick(exchange.code, now, avoid)
         if device is None or not may_resend(exchange, self.settings.retries, self.budget, written=True):
             return
         attempt.resent = True
@@ -344,7 +351,7 @@ class Group:
 
     def _entered_service(self, device: Device, *, had_peers: bool, now: float) -> None:
         recovered = device.tracker.changed_at > now - self.settings.slow_start and had_peers
-        if recovered and not device.is_backup and self.settings.slow_start and device.outcomes:
+        if recovered and not device.is_backup and self.settings.slow_start and (device.ok or device.outcomes):
             device.ramp_start = now
         device.keeper.wake()
 

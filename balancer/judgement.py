@@ -7,34 +7,37 @@ from typing import TYPE_CHECKING
 from health.outlier import Tally, outliers
 from health.state import Health
 
-from .wire.message import field, is_error
+from .wire.message import field
 
 if TYPE_CHECKING:
     from .exchange import Attempt
     from .group import Group
 
 
-def learn(group: Group, attempt: Attempt, answer: bytes, now: float) -> None:
+def learn(group: Group, attempt: Attempt, answer: bytes, now: float, *, error: bool) -> None:
     """Take in one answer. An error answer is the request's fault, not the device's, unless the settings say so."""
     device, exchange = attempt.device, attempt.exchange
+    command = exchange.command
     seconds = now - attempt.sent_at
-    error = is_error(answer)
     device.duration.record(seconds)
-    device.count("device_error" if error else "ok")
-    if exchange.command.provable and exchange.owner is None:
+    if command.provable and exchange.owner is None:
         device.answered += 1
         device.errors += error
     tracker = device.tracker
     if error:
+        device.count("device_error")
         if _names_the_device(answer, group.settings.ejection.errors):
             tracker.request_failed("it says it is broken", now, may_eject=group.others_could_serve(device))
             group.changed(device)
         return
-    device.costs.learn(exchange.code, seconds, now)
-    doubted = tracker.suspect or tracker.health is not Health.UP
-    tracker.request_answered(now)
-    if doubted:
-        group.changed(device)
+    device.ok += 1
+    if command.known:  # else clients could fill the memory with codes of their own
+        device.costs.learn(exchange.code, seconds, now)
+    if not tracker.calm:
+        doubted = tracker.suspect or tracker.health is not Health.UP
+        tracker.request_answered(now)
+        if doubted:
+            group.changed(device)
 
 
 def judge(group: Group, now: float) -> None:

@@ -12,16 +12,20 @@ class RetryBudget:
 
     def __init__(self, settings: Retries) -> None:
         self.configure(settings)
-        self._balance = float(settings.reserve)
 
     def configure(self, settings: Retries) -> None:
         self._earned = settings.budget
-        self._most = float(settings.reserve)
-        self._balance = self._most
+        self._most = max(float(settings.reserve), settings.budget, 1.0)  # a share must add up to a whole resend
+        self._balance = float(settings.reserve)
+
+    @property
+    def spent(self) -> bool:
+        """Whether anything of it is gone, and `earn` has an effect."""
+        return self._balance < self._most
 
     def earn(self) -> None:
         """One request came."""
-        if self._balance < self._most:
+        if self.spent:
             self._balance += self._earned
 
     def spend(self) -> bool:
