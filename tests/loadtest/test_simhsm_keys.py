@@ -19,7 +19,9 @@ def test_a_key_lives_in_its_slot_until_it_is_deleted(inside: Inside) -> None:
     assert inside("GPGC", BD=5)["BG"] == made["BG"]
     assert inside("VKTE", BD=5, AE=made["AE"])["BB"] == "Y"
     assert inside("VKTE", BD=5, AE="000000")["BB"] == "N"
-    assert inside("KMAP")["BM"].startswith("04")
+    inside("GPKA", BG=made["BG"], BD=15)
+    assert inside("KMAP")["BM"].startswith("040100")
+    inside("GPKD", BD=15)
     assert inside("GPKM")["KT"] == f"5:AES:{made['AE']}"
     assert inside("GPKD", BD=5)["BD"] == "5"
     assert inside("GPKD", BD=5).raw == b"[AOERRO;AM35;ANBD;BBKEY SLOT EMPTY;]"

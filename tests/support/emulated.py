@@ -46,7 +46,7 @@ def read(raw: bytes) -> Answer:
 
 def write(code: str, fields: dict[str, object]) -> bytes:
     texts = {tag: value.hex().upper() if isinstance(value, bytes) else str(value) for tag, value in fields.items()}
-    return f"[AO{code};{''.join(f'{tag}{text};' for tag, text in texts.items())}]".encode()
+    return f"[AO{code};{''.join(f'{tag}{text};' for tag, text in texts.items())}]".encode("latin-1")
 
 
 class Inside:
