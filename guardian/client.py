@@ -197,7 +197,7 @@ class Client:
             answer = self._settings.answers.to(outcome, exchange.context)
         if outcome in CLOSES:
             self._ending = True
-        self.link.write(answer if self._excrypt else encode(self._settings.framing, answer))
+        self.link.write(answer if self._excrypt else self._with_length(answer, exchange.context))
         if self.link.unsent >= _MUCH_UNSENT and not self._paused:
             self._pause()
         now = self._group.clock()
@@ -205,6 +205,17 @@ class Client:
         seconds = now - exchange.arrived
         exchange.command.count.record(outcome, seconds)
         self._group.proxy_duration.record(max(seconds - exchange.device_seconds, 0.0))
+
+    def _with_length(self, answer: bytes, context: bytes | None) -> bytes:
+        """The answer as it travels; where its length cannot be said, one that says so, and the connection ends.
+
+        Left out, the client would take the next answer for this one.
+        """
+        try:
+            return encode(self._settings.framing, answer)
+        except MessageTooLong:
+            self._ending = True
+            return encode(self._settings.framing, self._settings.answers.refusal(Refusal.TOO_LONG, context))
 
     def _end_if_nothing_is_owed(self) -> None:
         if self._ending and not self._owed and not self._gone and self._finished_at is None:
