@@ -22,6 +22,7 @@ from .answers import CLOSES, Answers
 from .functions import Rules
 
 _MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no further
+_LONG_CONTEXT = 32_768  # bytes of an AG text that are not repeated where a length must say how long the answer is
 _LINGER = 2.0  # seconds for a client to read a last answer
 
 
@@ -215,6 +216,8 @@ class Client:
             return encode(self._settings.framing, answer)
         except MessageTooLong:
             self._ending = True
+            if context is not None and len(context) > _LONG_CONTEXT:
+                context = None
             return encode(self._settings.framing, self._settings.answers.refusal(Refusal.TOO_LONG, context))
 
     def _end_if_nothing_is_owed(self) -> None:

@@ -455,6 +455,15 @@ class TestWithALength:
         assert talk.link.finishing
         assert talk.group.outstanding == 0
 
+    def test_not_even_where_the_repeated_text_is_what_makes_it_long(self) -> None:
+        talk = Talk(framing=Framing.LENGTH2)
+        request = b"[AOECHO;AG" + b"x" * 65_000 + b";]"
+        talk.say(encoded(request, Framing.LENGTH2))
+        upstream = talk.outstanding()[request]
+        talk.group.answer(upstream, request[:-1] + b"BB" + b"y" * 1000 + b";]")
+        assert upstream.link.open
+        assert talk.heard == encoded(b"[AOERRO;AM907;ANAO;BBMESSAGE TOO LONG;]", Framing.LENGTH2)
+
 
 def test_every_end_is_counted_once_by_command_and_outcome() -> None:
     talk = Talk()
