@@ -24,13 +24,9 @@ class CommandCount:
         self.others: dict[str, int] = {}
         self.duration = Histogram(bounds)
 
-    def record(self, outcome: Outcome, seconds: float) -> None:
-        """``seconds``: from the request read to the answer written."""
-        if outcome is Outcome.OK:
-            self.ok += 1
-        else:
-            self.others[outcome.value] = self.others.get(outcome.value, 0) + 1
-        self.duration.record(seconds)
+    def failed(self, outcome: Outcome) -> None:
+        """One exchange ended in another way than `ok`, which is counted where it happens."""
+        self.others[outcome.value] = self.others.get(outcome.value, 0) + 1
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -26,7 +26,13 @@ class Deadlines:
 
     def expire(self, now: float) -> None:
         group = self._group
+        group.budget.earn(group.arrived)
+        group.arrived = 0
+        group.proxy_duration.fold()
+        for command in group.commands.all:
+            command.count.duration.fold()
         for device in group.devices:
+            device.duration.fold()
             health = device.health
             device.tracker.tick(now)
             if device.health is not health:

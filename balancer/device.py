@@ -49,7 +49,7 @@ class Device:
     """Counts, connections and beliefs. It decides nothing: the scheduler picks, the group acts."""
 
     def __init__(self, settings: model.Device, tracker: HealthTracker, bounds: tuple[float, ...]) -> None:
-        self.settings = settings
+        self.configure(settings)
         self.name = settings.name
         self.tracker = tracker
         self.will = Will.READY
@@ -68,12 +68,19 @@ class Device:
         self.on_trial = False  # the scheduler's verdict: gets one request at a time
         self.ramp_start: float | None = None  # since when it is in slow start
         self.costs = LearntCosts()
-        self.outcomes: dict[str, int] = {}
+        self.ok = 0  # attempts answered with what was asked for
+        self.outcomes: dict[str, int] = {}  # how the others ended
         self.duration = Histogram(bounds)
         self.answered = 0  # reads it was picked for and answered, for the comparison with its peers
         self.errors = 0  # those of them answered with ERRO
         self.keeper: Keeper = NobodyKeeps()
         self._history: deque[HistogramSnapshot] = deque([self.duration.snapshot()], maxlen=6)
+
+    def configure(self, settings: model.Device) -> None:
+        """Take new settings; what is outstanding stays."""
+        self.settings = settings
+        self.limit = settings.outstanding
+        self.pipeline = settings.pipeline
 
     @property
     def health(self) -> Health:
@@ -90,7 +97,7 @@ class Device:
 
     @property
     def has_room(self) -> bool:
-        return bool(self.free) and self.outstanding < self.settings.outstanding
+        return bool(self.free) and self.outstanding < self.limit
 
     @property
     def empty(self) -> bool:
@@ -107,10 +114,11 @@ class Device:
             return self.settings.weight
         return self.settings.weight * max(elapsed / slow_start, _LEAST_RAMP)
 
-    def begin(self, attempt: Attempt, now: float) -> None:
+    def begin(self, attempt: Attempt) -> None:
         """The only place where `outstanding` grows."""
-        attempt.cost = self.costs.expected(attempt.exchange.code, now) or UNKNOWN_COST
-        self.work += attempt.cost
+        learnt = self.costs.learnt.get(attempt.exchange.code)
+        attempt.cost = cost = UNKNOWN_COST if learnt is None else learnt[0]
+        self.work += cost
         self.outstanding += 1
 
     def finish(self, attempt: Attempt) -> None:
@@ -119,7 +127,7 @@ class Device:
         self.work = self.work - attempt.cost if self.outstanding else 0.0
 
     def count(self, outcome: str) -> None:
-        """How an attempt ended: ok, device_error, lost, timeout, bad_answer, abandoned."""
+        """How an attempt ended that is not in `ok`: device_error, lost, timeout, bad_answer, abandoned."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
     def remember(self) -> None:
@@ -142,7 +150,7 @@ class Device:
             weight=self.settings.weight,
             outstanding=self.outstanding,
             limit=self.settings.outstanding,
-            outcomes=dict(self.outcomes),
+            outcomes={"ok": self.ok, **self.outcomes} if self.ok else dict(self.outcomes),
             duration=duration,
             recent=duration.since(self._history[0]),
             last_ping=self.tracker.last_ping,

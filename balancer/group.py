@@ -52,6 +52,7 @@ class Group:
         self.retries: dict[str, int] = {}
         self.failovers = 0
         self.would_block = 0
+        self.arrived = 0  # requests since the retry budget last earned
         self.clock = clock
         self._tell = tell
 
@@ -69,8 +70,7 @@ class Group:
         settings = self.settings
         exchange.deadline = now + settings.request_timeout
         exchange.wait_until = now + settings.queue.timeout
-        if self.budget.spent:
-            self.budget.earn()
+        self.arrived += 1
         command = exchange.command
         if command.own_device:
             self._submit_to_its_device(exchange, now)
@@ -154,8 +154,9 @@ class Group:
         device, exchange, upstream = attempt.device, attempt.exchange, attempt.upstream
         device.finish(attempt)
         exchange.attempts -= 1
+        error = is_error(answer)
         if not exchange.is_ping:
-            learn(self, attempt, answer, now)
+            learn(self, attempt, answer, now, error=error)
         if upstream.owner is None:
             if not upstream.free and upstream.has_room:
                 upstream.free = True
@@ -167,7 +168,7 @@ class Group:
             self._hand_on(device, now)
         if not exchange.finished:
             exchange.device_seconds = now - attempt.sent_at
-            exchange.finish(Outcome.DEVICE_ERROR if is_error(answer) else Outcome.OK, answer)
+            exchange.finish(Outcome.DEVICE_ERROR if error else Outcome.OK, answer)
 
     def upstream_opened(self, upstream: Upstream, now: float) -> None:
         """A new connection, either shared or of a pin that still wants it."""
@@ -309,7 +310,7 @@ class Group:
 
     def _hand_on(self, device: Device, now: float) -> None:
         """Nobody waits while this device has room."""
-        while device.blocked_pins and device.outstanding < device.settings.outstanding:
+        while device.blocked_pins and device.outstanding < device.limit:
             device.blocked_pins.popleft().unblocked(now)
         while device.waiting and device.has_room:
             exchange = device.waiting.popleft()

@@ -49,7 +49,7 @@ class Pin:
             return
         device = upstream.device
         while self.queue and upstream.has_room:
-            if device.outstanding >= device.settings.outstanding:
+            if device.outstanding >= device.limit:
                 if not self._blocked:
                     self._blocked = True
                     device.blocked_pins.append(self)

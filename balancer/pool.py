@@ -233,5 +233,5 @@ class DeviceKeeper:
 
     def _answered_lately(self) -> bool:
         """Whether real requests were answered since this was last asked."""
-        seen, self._answers_seen = self._answers_seen, self._device.outcomes.get("ok", 0)
+        seen, self._answers_seen = self._answers_seen, self._device.ok
         return self._answers_seen > seen

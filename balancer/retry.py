@@ -15,18 +15,12 @@ class RetryBudget:
 
     def configure(self, settings: Retries) -> None:
         self._earned = settings.budget
-        self._most = max(float(settings.reserve), settings.budget, 1.0)  # a share must add up to a whole resend
+        self._most = settings.reserve + 1.0 + settings.budget  # beside the reserve, a share must add up to one resend
         self._balance = float(settings.reserve)
 
-    @property
-    def spent(self) -> bool:
-        """Whether anything of it is gone, and `earn` has an effect."""
-        return self._balance < self._most
-
-    def earn(self) -> None:
-        """One request came."""
-        if self.spent:
-            self._balance += self._earned
+    def earn(self, requests: int = 1) -> None:
+        """So many requests came."""
+        self._balance = min(self._balance + requests * self._earned, self._most)
 
     def spend(self) -> bool:
         """Take one resend; False where nothing is left."""

@@ -11,7 +11,7 @@ from typing import Final
 from config.model import Policy
 from health.state import Health
 
-from .cost import UNKNOWN_COST
+from .cost import FRESH, UNKNOWN_COST
 from .device import Device
 
 _TIE: Final = 0.5  # of one request's work: a difference below that is a tie
@@ -42,7 +42,9 @@ class Scheduler:
         Backups replace lost production devices one for one. When nothing is up, devices that are down, ejected or in
         probation are tried rather than failing everything; an unsafe one, or one never seen well, is not.
         """
-        production = [device for device in devices if not device.is_backup and device.settings.balancing]
+        production = [
+            device for device in devices if not device.is_backup and device.settings.balancing and not device.leaving
+        ]
         up = [device for device in production if device.wanted and device.health is Health.UP]
         lost = len(production) - len(up)
         rested = [device for device in devices if device.is_backup and device.wanted]
@@ -92,9 +94,8 @@ class Scheduler:
         by_work = self.policy is Policy.LEAST_OUTSTANDING
         best: Device | None = None
         lowest = 0.0
-        typical: float | None = None
         for device in self._rotations[turn]:
-            if not device.free or device.outstanding >= device.settings.outstanding or device in avoid:
+            if not device.free or device.outstanding >= device.limit or device in avoid:
                 continue
             weight = device.settings.weight
             if device.ramp_start is not None:
@@ -102,11 +103,11 @@ class Scheduler:
                 if self._ahead_of_its_share(device, weight):
                     continue
             if by_work:
-                cost = device.costs.expected(code, now)
-                if cost is None:
-                    if typical is None:
-                        typical = self._typical_cost(code, now)
-                    cost = typical
+                learnt = device.costs.learnt.get(code)
+                if learnt is not None and now - learnt[1] <= FRESH:
+                    cost = learnt[0]
+                else:
+                    cost = device.costs.expected(code, now) or self._typical_cost(code, now)
                 score = (device.work + cost) / weight
                 if best is None or score < lowest - _TIE * cost / weight:
                     best, lowest = device, score
@@ -124,9 +125,7 @@ class Scheduler:
         for device in self.trials:
             if device not in avoid and not device.outstanding and not device.pins and device.settings.private:
                 return device
-        fit = [
-            device for device in self.serving if device not in avoid and len(device.pins) < device.settings.private
-        ]
+        fit = [device for device in self.serving if device not in avoid and len(device.pins) < device.settings.private]
         return min(
             fit, key=lambda device: (device.outstanding + len(device.pins)) / device.settings.weight, default=None
         )

@@ -89,10 +89,10 @@ class Upstream:
 
     @property
     def has_room(self) -> bool:
-        return self.link.open and len(self.outstanding) < self.device.settings.pipeline
+        return self.link.open and len(self.outstanding) < self.device.pipeline
 
     def send(self, exchange: Exchange, now: float) -> Attempt:
-        """Write the request at the end of the batch. Raises `WrongOwner`, or `MessageTooLong`; then nothing happened."""
+        """Write the request at the end of the batch. Raises `WrongOwner` or `MessageTooLong`, and nothing happened."""
         if exchange.owner is not self.owner:
             raise WrongOwner("a request was about to travel on a connection that is not its client's")
         data = exchange.request
@@ -100,7 +100,7 @@ class Upstream:
             data = encode(self._framing, data)
         link = self.link
         attempt = Attempt(exchange, self, link.queued, now)
-        self.device.begin(attempt, now)
+        self.device.begin(attempt)
         self.outstanding.append(attempt)
         exchange.attempts += 1
         link.write(data)
@@ -108,27 +108,34 @@ class Upstream:
 
     def received(self, data: bytes, now: float) -> None:
         decoder = self._decoder
+        if decoder.is_whole(data):
+            self._answered(data, now)
+            return
         try:
             decoder.receive(data)
             while (answer := decoder.next_frame()) is not None:
-                if not self._asked:
-                    self._misbehaved("an answer that nobody asked for")
-                    return
-                exchange = self.outstanding[0].exchange
-                context = exchange.context if self._verify_context else None
-                if not answers(answer, exchange.code, context):
-                    self._misbehaved("an answer to another request")
-                    return
-                attempt = self.outstanding.popleft()
-                self.used = True
-                self._group.attempt_answered(attempt, answer, now)
-                if not self.link.open:
+                if not self._answered(answer, now):
                     return
         except WireError as exc:
             self._misbehaved(str(exc))
             return
         if decoder.partial and not self._asked:
             self._misbehaved("bytes that nobody asked for")
+
+    def _answered(self, answer: bytes, now: float) -> bool:
+        """Take one answer; says whether the connection is still there for more."""
+        if not self._asked:
+            self._misbehaved("an answer that nobody asked for")
+            return False
+        attempt = self.outstanding[0]
+        exchange = attempt.exchange
+        if not answers(answer, exchange.code, exchange.context if self._verify_context else None):
+            self._misbehaved("an answer to another request")
+            return False
+        self.outstanding.popleft()
+        self.used = True
+        self._group.attempt_answered(attempt, answer, now)
+        return self.link.open
 
     @property
     def _asked(self) -> bool:

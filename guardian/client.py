@@ -21,6 +21,7 @@ from config.model import Framing, Limits, Refusal
 from .answers import CLOSES, Answers
 from .functions import Rules
 
+_OK = Outcome.OK
 _MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no further
 _LONG_CONTEXT = 32_768  # bytes of an AG text that are not repeated where a length must say how long the answer is
 _LINGER = 2.0  # seconds for a client to read a last answer
@@ -95,6 +96,12 @@ class Client:
         if self._ending:
             return
         self._active_at = now
+        if not self._owed and self._decoder.is_whole(data):
+            self._partial_since = None
+            self._handle(data, now)
+            if len(self._owed) >= self._pipeline and not self._paused:
+                self._pause()
+            return
         self._decoder.receive(data)
         taken = self._take(now)
         if not self._decoder.partial or len(self._owed) >= self._pipeline:
@@ -140,7 +147,8 @@ class Client:
         except Malformed:
             self._refuse(Refusal.MALFORMED, context_of_refused(frame), now)
             return
-        ruling = self.rules.ruling(code)
+        rules = self.rules
+        ruling = rules.rulings.get(code) or rules.ruling(code)
         command = ruling.command
         exchange = Exchange(frame, code, context, command, self.pin, self._answered, now)
         self._owed.append(exchange)
@@ -188,24 +196,28 @@ class Client:
             return
         while owed and owed[0].finished:
             self._deliver(owed.popleft())
-        self._end_if_nothing_is_owed()
-        if self._paused:
+        if self._ending:
+            self._end_if_nothing_is_owed()
+        elif self._paused:
             self._go_on()
 
     def _deliver(self, exchange: Exchange) -> None:
-        outcome, answer = exchange.outcome, exchange.answer
+        group, link, count = self._group, self.link, exchange.command.count
+        answer = exchange.answer
+        if exchange.outcome is _OK:
+            count.ok += 1
+        else:
+            count.failed(exchange.outcome)
+            if exchange.outcome in CLOSES:
+                self._ending = True
         if answer is None:
-            answer = self._settings.answers.to(outcome, exchange.context)
-        if outcome in CLOSES:
-            self._ending = True
-        self.link.write(answer if self._excrypt else self._with_length(answer, exchange.context))
-        if self.link.unsent >= _MUCH_UNSENT and not self._paused:
+            answer = self._settings.answers.to(exchange.outcome, exchange.context)
+        link.write(answer if self._excrypt else self._with_length(answer, exchange.context))
+        if link.unsent >= _MUCH_UNSENT and not self._paused:
             self._pause()
-        now = self._group.clock()
-        self._active_at = now
-        seconds = now - exchange.arrived
-        exchange.command.count.record(outcome, seconds)
-        self._group.proxy_duration.record(max(seconds - exchange.device_seconds, 0.0))
+        seconds = group.clock() - exchange.arrived
+        count.duration.record(seconds)
+        group.proxy_duration.record(seconds - exchange.device_seconds)
 
     def _with_length(self, answer: bytes, context: bytes | None) -> bytes:
         """The answer as it travels; where its length cannot be said, one that says so, and the connection ends.

@@ -59,12 +59,12 @@ class Rules:
     def __init__(self, sections: tuple[_Listed, ...], table: CommandTable) -> None:
         self._sections = sections
         self._table = table
-        self._rulings: Mapping[bytes, Ruling] = {
+        self.rulings: Mapping[bytes, Ruling] = {  # of the catalogue's commands, by code
             command.code: self._decide(command, command.label) for command in table.all if command.known
         }
 
     def ruling(self, code: bytes) -> Ruling:
-        known = self._rulings.get(code)
+        known = self.rulings.get(code)
         return known if known is not None else self._decide(self._table.other, code.decode("ascii"))
 
     def _decide(self, command: GroupCommand, code: str) -> Ruling:

@@ -133,7 +133,7 @@ class RunningGroup:
                 self.group.devices.remove(device)
 
     def _change(self, device: Device, settings: model.Device, contact: Contact) -> None:
-        device.settings = settings
+        device.configure(settings)
         device.tracker.configure(self.group.settings.ping, self.group.settings.ejection)
         kept = self._kept.get(device)
         if kept is None:

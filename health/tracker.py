@@ -30,6 +30,7 @@ class HealthTracker:
         self.changed_at = 0.0
         self.last_ping: float | None = None  # seconds the last good ping took
         self.suspect = False  # something went wrong and nothing good was seen since: others are preferred
+        self.calm = False  # an answered request would change nothing, so that need not be told
         self.ejections: dict[str, int] = {}  # by reason
         self._good_pings = 0
         self._bad_pings = 0
@@ -59,6 +60,7 @@ class HealthTracker:
         self._good_pings = 0
         self._bad_pings += 1
         self.suspect = True
+        self.calm = False
         if (for_certain or self._bad_pings >= self._ping.fall) and self.health is not Health.DOWN:
             self._signal(Signal.FELL, now)
         if self.health is Health.DOWN or self.health is Health.UNKNOWN:
@@ -70,6 +72,7 @@ class HealthTracker:
         self.suspect = False
         if self.health is Health.PROBATION and self._signal(Signal.PROVED, now):
             self.reason = ""
+        self.calm = self.health is Health.UP
 
     def request_failed(self, reason: str, now: float, *, may_eject: bool) -> None:
         """A real request was lost, timed out, or answered with nonsense.
@@ -78,6 +81,7 @@ class HealthTracker:
         """
         self._failures += 1
         self.suspect = True
+        self.calm = False
         if self.health is Health.PROBATION or (self._failures >= self._ejection.failures and may_eject):
             self.eject(reason, now)
 
@@ -99,6 +103,7 @@ class HealthTracker:
     def doubt(self) -> None:
         """A connection was lost: others are preferred until something good is seen."""
         self.suspect = True
+        self.calm = False
 
     def distrust(self, reason: str, now: float) -> None:
         """It is not the device it should be."""
@@ -141,6 +146,7 @@ class HealthTracker:
             return False
         self.health = health
         self.changed_at = now
+        self.calm = False
         if health is Health.DOWN:
             self._good_pings = 0
         return True

@@ -30,6 +30,8 @@ class Reactor:
         self._epoll = select.epoll()
         self._links: dict[int, Link] = {}
         self._unsent: list[Link] = []
+        # wants_flush(link): it has something to send; it is flushed at the end of the batch, or by the next `flush`.
+        self.wants_flush: Callable[[Link], None] = self._unsent.append
         self._failed = failed
         self.clock = clock
         self.failures = 0  # exceptions that left a handler
@@ -51,19 +53,15 @@ class Reactor:
         del self._links[fd]
         self._epoll.unregister(fd)
 
-    def wants_flush(self, link: Link) -> None:
-        """The link has something to send: it is flushed at the end of the batch, or by the next `flush`."""
-        self._unsent.append(link)
-
     def flush(self) -> None:
         """Send what the links have to send. Whoever calls links outside of their handlers calls this afterwards."""
-        while self._unsent:
-            unsent, self._unsent = self._unsent, []
-            for link in unsent:
-                try:
-                    link.flush()
-                except Exception as exc:  # noqa: BLE001 - the barrier: a fault costs its own link only
-                    self._handler_failed(link, exc)
+        unsent = self._unsent
+        for link in unsent:  # also what is added meanwhile
+            try:
+                link.flush()
+            except Exception as exc:  # noqa: BLE001 - the barrier: a fault costs its own link only
+                self._handler_failed(link, exc)
+        unsent.clear()
 
     async def run(self) -> None:
         """Serve until cancelled; links may be closed and flushed after that."""

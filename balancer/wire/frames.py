@@ -25,6 +25,9 @@ class Decoder(Protocol):
     def partial(self) -> bool:
         """Whether a message has begun and not ended (meaningful after `next_frame` returned None)."""
 
+    def is_whole(self, data: bytes) -> bool:
+        """Whether these bytes are just one frame and nothing came before: then they need not be fed at all."""
+
     def receive(self, data: bytes) -> None: ...
 
     def next_frame(self) -> bytes | None: ...
@@ -51,6 +54,14 @@ class BracketDecoder:
     @property
     def partial(self) -> bool:
         return self._position < len(self._buffer)
+
+    def is_whole(self, data: bytes) -> bool:
+        return (
+            data.find(b"]") == len(data) - 1
+            and data[0] == _LEFT_BRACKET
+            and self._position == len(self._buffer)
+            and len(data) <= self._limit
+        )
 
     def receive(self, data: bytes) -> None:
         if self._position == len(self._buffer):
@@ -113,6 +124,9 @@ class LengthDecoder:
     @property
     def partial(self) -> bool:
         return self._position < len(self._buffer)
+
+    def is_whole(self, data: bytes) -> bool:
+        return False
 
     def receive(self, data: bytes) -> None:
         if self._position:

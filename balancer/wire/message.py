@@ -13,9 +13,11 @@ from typing import Final
 from .errors import Malformed
 
 _VALUE_BYTES: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b"[]")
-_BAD_FIELD: Final = re.compile(rb";(?![A-Z0-9]{2}|\]$)")
+_bad_field: Final = re.compile(rb";(?![A-Z0-9]{2}|\]$)").search
 ERROR_CODE: Final = b"ERRO"
 _CODE_START, _CODE_END = 3, 7
+_CODES_KEPT: Final = 4096
+_good_codes: set[bytes] = set()  # codes found well-formed, so that each is looked at once
 _RIGHT_BRACKET = 0x5D
 _ENDS: Final = (b";", b"]")  # of a field
 
@@ -31,11 +33,9 @@ def parse_request(frame: bytes) -> tuple[bytes, bytes | None]:
         frame[:_CODE_START] != b"[AO"
         or frame[-1] != _RIGHT_BRACKET
         or frame.translate(None, _VALUE_BYTES) != b"[]"
-        or not code.isalnum()
-        or not code.isascii()
-        or code.upper() != code
+        or (code not in _good_codes and not _is_code(code))
         or frame[_CODE_END] not in b";]"
-        or _BAD_FIELD.search(frame, _CODE_END) is not None
+        or _bad_field(frame, _CODE_END) is not None
     ):
         raise Malformed(_what_is_wrong(frame))
     if b";AO" in frame:
@@ -45,7 +45,8 @@ def parse_request(frame: bytes) -> tuple[bytes, bytes | None]:
         return code, None
     if frame.find(b";AG", start + 3) >= 0:
         raise Malformed("two AG fields")
-    return code, _value_at(frame, start)
+    end = frame.find(b";", start + 3)
+    return code, frame[start + 3 : end if end >= 0 else -1]
 
 
 def field(message: bytes, tag: bytes) -> bytes | None:
@@ -58,6 +59,13 @@ def _value_at(message: bytes, start: int) -> bytes:
     """The value of the field whose leading ``;`` is at ``start``."""
     end = message.find(b";", start + 3)
     return message[start + 3 : end if end >= 0 else -1]
+
+
+def _is_code(code: bytes) -> bool:
+    good = len(code) == 4 and code.isalnum() and code.isascii() and code.upper() == code
+    if good and len(_good_codes) < _CODES_KEPT:
+        _good_codes.add(code)
+    return good
 
 
 def context_of_refused(frame: bytes) -> bytes | None:
@@ -92,7 +100,11 @@ def answers(answer: bytes, code: bytes, context: bytes | None) -> bool:
         or answer[_CODE_END : _CODE_END + 1] not in _ENDS
     ):
         return False
-    return context is None or field(answer, b"AG") == context
+    if context is None:
+        return True
+    start = answer.find(b";AG") + 3
+    end = start + len(context)
+    return start > 2 and answer[start:end] == context and answer[end : end + 1] in _ENDS
 
 
 def is_error(answer: bytes) -> bool:

@@ -359,7 +359,7 @@ def test_a_backup_serves_for_a_lost_device_and_rests_again() -> None:
 def test_a_lower_pipeline_after_a_reload_is_kept() -> None:
     group = FakeGroup(device_settings("a", role=Role.PRIMARY, pipeline=3)).ready()
     asked = [group.submit() for _ in range(3)]
-    group["a"].settings = attrs.evolve(group["a"].settings, pipeline=1)
+    group["a"].configure(attrs.evolve(group["a"].settings, pipeline=1))
     waiting = group.submit()
     group.answer(group.upstream_of(asked[0]))
     assert not group.upstreams_of(waiting)
