@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from typing import Final
 
 import attrs
 import trio
@@ -12,7 +13,9 @@ from loadtest.simhsm.message import parse
 
 from .tally import Tally
 
-OUTCOME_UNKNOWN = "903"
+OUTCOME_UNKNOWN: Final = "903"
+_PATIENCE: Final = 15.0  # seconds; more than the proxy takes to give up
+_LOST: Final[dict[type[BaseException], str]] = {trio.TooSlowError: f"no answer in {_PATIENCE:.0f} s"}
 
 
 class Unanswered(Exception):  # noqa: N818 (says what happened)
@@ -37,11 +40,12 @@ class Client:
         body = "".join(f"{tag}{value};" for tag, value in fields.items())
         began = time.perf_counter()
         try:
-            raw = await self._exchange(f"[AO{code};{body}AG{echo};]".encode())
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, EOFError) as exc:
+            with trio.fail_after(_PATIENCE):
+                raw = await self._exchange(f"[AO{code};{body}AG{echo};]".encode())
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, EOFError) as exc:
             await self.close()
             self._over(write, began)
-            self._tally.failed(write, f"{code}: the connection was lost ({type(exc).__name__})")
+            self._tally.failed(write, f"{code}: {_LOST.get(type(exc), 'the connection was lost')}")
             raise Unanswered from exc
         self._over(write, began)
         answer = parse(raw)

@@ -12,8 +12,9 @@ from typing import Any, Final
 import attrs
 import trio
 
-# The command of the installation that runs us; -P keeps the working folder out of the import path.
-_GUARDIAN: Final = (sys.executable, "-P", "-c", "from guardian.cli import main; main()")
+# The command of the installation that runs us; -P keeps the working folder out of the import path. The leash ends it
+# should we be killed.
+_GUARDIAN: Final = (sys.executable, "-P", "-m", "loadtest.leash")
 _READY: Final = 20.0  # seconds for a program to say that it serves
 _END: Final = 5.0  # seconds from SIGTERM to SIGKILL
 _LAST_LINES: Final = 5
@@ -100,7 +101,7 @@ class Programs:
         with log.open("ab") as output:
             process = await trio.lowlevel.open_process(
                 [*_GUARDIAN, *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if piped else output,
                 stderr=output,
                 cwd=self._folder,

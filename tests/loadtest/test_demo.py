@@ -51,16 +51,23 @@ async def test_every_kind_of_work_is_done_right(
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Fault.reset(), "ECHO: the connection was lost (BrokenResourceError)"),
-        (Fault.close(), "ECHO: the connection was lost (EOFError)"),
+        (Fault.reset(), "ECHO: the connection was lost"),
+        (Fault.close(), "ECHO: the connection was lost"),
+        (Fault.mute(), "ECHO: no answer in 15 s"),
         (Fault.wrong_echo(), "ECHO: answer to ECHO 1.10"),
         (Fault.wrong_code(), "ECHO: answer to STAT 1.1"),
         (Fault.error(text="NO DEVICE AVAILABLE"), "ECHO: NO DEVICE AVAILABLE"),
     ],
 )
 async def test_a_client_counts_what_goes_wrong_and_goes_on(
-    start: Start, contexts: Contexts, traffic_to: Callable[[SimulatedDevice], Traffic], fault: Fault, reason: str
+    start: Start,
+    contexts: Contexts,
+    traffic_to: Callable[[SimulatedDevice], Traffic],
+    fault: Fault,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("loadtest.demo.client._PATIENCE", 0.1)
     device = await start(tls=contexts.server, fault=fault)
     traffic = traffic_to(device)
     client = Client(1, traffic.address, traffic.tls, traffic.tally)
@@ -197,7 +204,24 @@ def test_an_interrupted_demo_ends_everything(tmp_path: Path) -> None:
         finally:
             process.kill()
     assert list(tmp_path.iterdir()) == []
-    deadline = time.monotonic() + 5
-    while programs_below(tmp_path) and time.monotonic() < deadline:
+    gone_in(tmp_path, 5)
+
+
+def test_a_program_ends_when_the_demo_was_killed() -> None:
+    arguments = [sys.executable, "-m", "loadtest.leash", "simulate", "--tls-mode", "clear"]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert b"ready" in process.stdout.readline()
+            process.stdin.close()  # as the kernel does for a process that is no more
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+def gone_in(folder: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while (left := programs_below(folder)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert programs_below(tmp_path) == []
+    assert left == []
