@@ -1,0 +1,30 @@
+"""Hand-made messages that must never reach a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+_FILE = Path(__file__).parent.parent / "vectors" / "refused.txt"
+
+
+@attrs.frozen
+class Refused:
+    number: bytes  # AM of the proxy's answer
+    message: bytes
+
+    @property
+    def malformed(self) -> bool:
+        return self.number == b"906"
+
+
+def refused() -> list[Refused]:
+    """What `tests/vectors/refused.txt` says."""
+    lines = _FILE.read_text(encoding="ascii").splitlines()
+    found = []
+    for line in lines:
+        if line and not line.startswith("#"):
+            number, _, text = line.partition(" ")
+            found.append(Refused(number.encode(), text.encode().decode("unicode_escape").encode("latin-1")))
+    return found
