@@ -60,7 +60,8 @@ RIGHT: list[tuple[str, dict[str, str]]] = [
 WRONG = [
     AES, TDES, RSA["RC"], RSA["RD"], CURVE["RC"], CURVE["RD"], OTHER["RC"], OTHER["RD"], ROOT, WRAPPED, TRUSTED, DATA,
     ACCOUNT, "", "0", "1", "2", "3", "4", "7", "E", "D", "S", "V", "12", "31", "BD0", "BD1", "BD9999", "00" * 8,
-    "00" * 12, "00" * 16, "FF" * 24, "F" * 600, "XY", "-1", "1_0", "\xb2\xb3" * 8, "99999999999999999999", " ", "x" * 70,
+    "00" * 12, "00" * 16, "FF" * 24, "F" * 600, "XY", "-1", "1_0", "\xb2\xb3" * 8,
+    "99999999999999999999", " ", "x" * 70,
 ]  # fmt: skip
 TAGS = sorted({tag for _, fields in RIGHT for tag in fields})
 

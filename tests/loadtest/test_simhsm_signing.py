@@ -48,7 +48,10 @@ def test_pss_and_bare_signatures_verify(inside: Inside) -> None:
     pss = inside("ASYS", RC=pair["RC"], RG=4, ZA=2, BO=b"data").octets("RH")
     public.verify(pss, b"data", padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
     bare = inside("RSAS", RC=pair["RC"], RG=0, RF=b"exactly this", BN=0)["RH"]
-    assert public.recover_data_from_signature(bytes.fromhex(bare), padding.PKCS1v15(), None) == b"exactly this"
+    recovered = public.recover_data_from_signature(bytes.fromhex(bare), padding.PKCS1v15(), utils.NoDigestInfo())
+    assert recovered == b"exactly this"
+    verified = [inside("RSAV", RD=pair["RD"], RG=0, RF=data, RH=bare)["BB"] for data in (b"exactly this", b"other")]
+    assert verified == ["Y", "N"]
     assert inside("GPSV", OP="V", RC=pair["RC"], RG=4, ZA=2, BO=b"data", RH=pss)["BB"] == "Y"
 
 

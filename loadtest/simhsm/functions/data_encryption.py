@@ -72,7 +72,9 @@ def gpsr(call: Call) -> Fields:
         if operation == "E":
             return _hex(_rsa_public(call, Usage.ENCRYPT).encrypt(data, _rsa_padding(call)))
         if operation == "V":
-            recovered = _rsa_public(call, Usage.VERIFY).recover_data_from_signature(data, rsa_padding.PKCS1v15(), None)
+            recovered = _rsa_public(call, Usage.VERIFY).recover_data_from_signature(
+                data, rsa_padding.PKCS1v15(), NoDigestInfo()
+            )
             return _hex(recovered)
         use = Usage.DECRYPT if operation == "D" else Usage.SIGN
         private = call.key("RC", use, frozenset({KeyKind.RSA})).private()
