@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 
 import attrs
@@ -11,6 +11,7 @@ import trio
 from guardian.pki import PkiFiles
 from loadtest.simhsm.device import SimulatedDevice
 from loadtest.simhsm.faults import Fault
+from loadtest.simhsm.latency import Constant
 from tests.support.estate import Estate, device_tls, estate
 from tests.support.excrypt_client import ExcryptClient
 
@@ -70,7 +71,8 @@ async def watch_backups(world: Estate, seen: Seen, faults: list[str]) -> None:
 
 async def test_no_read_is_lost_and_no_write_runs_twice(pki: PkiFiles, tmp_path: Path) -> None:
     names = ("hsm1", "hsm2", "hsm3", "hsm4")
-    devices = {name: SimulatedDevice(name, tls=device_tls(pki, name)) for name in names}
+    # Slow enough that there is always something in work when a device is lost.
+    devices = {name: SimulatedDevice(name, tls=device_tls(pki, name), latency=Constant(0.004)) for name in names}
     seen = Seen()
     faults: list[str] = []
     async with estate(pki, tmp_path, devices, roles={"hsm4": "role: backup"}) as world, trio.open_nursery() as nursery:
@@ -106,15 +108,8 @@ async def test_no_read_is_lost_and_no_write_runs_twice(pki: PkiFiles, tmp_path: 
     assert not seen.lost_reads, seen.lost_reads[:3]
     assert not seen.other_writes, seen.other_writes[:3]
     assert not faults, faults[:3]
-    for request in seen.done_writes:
-        assert executions(devices, request) == 1
-    for request in seen.doubtful_writes:
-        assert sum(device.journal.count(request) for device in devices.values()) <= 1
-
-
-def executions(devices: dict[str, SimulatedDevice], request: bytes) -> int:
-    def records() -> Iterator[bytes]:
-        for device in devices.values():
-            yield from (record.request for record in device.journal.executed("TIME"))
-
-    return sum(seen == request for seen in records())
+    assert seen.doubtful_writes, "no write was in work when a device was lost: the test saw nothing"
+    arrived = Counter(record.request for device in devices.values() for record in device.journal.of("TIME"))
+    executed = Counter(record.request for device in devices.values() for record in device.journal.executed("TIME"))
+    assert max(arrived.values()) == 1, "a write reached devices twice"
+    assert all(executed[request] == 1 for request in seen.done_writes)
