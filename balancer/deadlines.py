@@ -78,14 +78,15 @@ class Deadlines:
                 device, reason = attempt.device, f"no answer within {settings.retries.attempt_timeout:g} s"
                 device.tracker.request_failed(reason, now, may_eject=self._group.others_could_serve(device))
                 self._group.changed(device)
-            if not attempt.resent or exchange.attempts == 1:  # alone again: the other one was lost
+            alone_again = exchange.attempts == 1 and not exchange.queued  # the other one was lost
+            if not attempt.resent or alone_again:
                 self._group.ask_another_too(attempt, now)
 
     def _give_up(self, expired: list[Exchange]) -> None:
         hopeless = self._group.hopeless
         for exchange in expired:
             if exchange.resent:
-                exchange.finish(Outcome.UNKNOWN, None)
+                exchange.finish(Outcome.TIMEOUT if exchange.attempts else Outcome.UNKNOWN, None)
             else:
                 exchange.finish(Outcome.NO_DEVICE if hopeless else Outcome.BUSY, None)
 

@@ -37,6 +37,7 @@ class Exchange:
         "is_ping",
         "outcome",
         "owner",
+        "queued",
         "request",
         "resent",
         "tried",
@@ -69,6 +70,7 @@ class Exchange:
         self.finished = False
         self.is_ping = is_ping
         self.attempts = 0  # sendings that are still open
+        self.queued = False  # waits in a queue to be sent again
         self.resent = 0
         self.tried: tuple[Device, ...] = ()
         self.device_seconds = 0.0  # how long the device whose answer counts had it

@@ -142,6 +142,7 @@ class Group:
     def _send(self, device: Device, exchange: Exchange, now: float) -> None:
         upstream = device.free[0]
         upstream.send(exchange, now)
+        exchange.queued = False
         device.free.popleft()
         if upstream.has_room:
             device.free.append(upstream)
@@ -267,7 +268,7 @@ class Group:
             return
         if now >= exchange.deadline:
             exchange.finish(Outcome.TIMEOUT, None)
-        elif exchange.attempts:
+        elif exchange.attempts or exchange.queued:
             exchange.tried += (attempt.device,)
         elif may_resend(exchange, self.settings.retries, self.budget, written=why != "not_written"):
             self._resend(exchange, attempt.device, why, now)
@@ -275,6 +276,7 @@ class Group:
             exchange.finish(Outcome.UNKNOWN, None)
 
     def _resend(self, exchange: Exchange, failed_on: Device, why: str, now: float) -> None:
+        """To another device with room, or to the head of the queue for one."""
         exchange.resent += why != "not_written"
         exchange.tried += (failed_on,)
         self.retries[why] = self.retries.get(why, 0) + 1
@@ -284,24 +286,19 @@ class Group:
             self._send(device, exchange, now)
             return
         exchange.wait_until = exchange.deadline
+        exchange.queued = True
         (self.queue if steady is None else steady.waiting).appendleft(exchange)
 
     def ask_another_too(self, attempt: Attempt, now: float) -> None:
-        """A read unanswered for its attempt time-out goes to another device with room; the first answer counts."""
-        exchange = attempt.exchange
-        avoid = (*exchange.tried, attempt.device)
-        if exchange.command.own_device:
-            steady = self.scheduler.steady
-            device = steady if steady is not None and steady.has_room and steady not in avoid else None
-        else:
-            device = self.scheduler.pick(exchange.code, now, avoid)
-        if device is None or not may_resend(exchange, self.settings.retries, self.budget, written=True):
+        """A read unanswered for its attempt time-out goes to another device as well; the first answer counts."""
+        exchange, scheduler = attempt.exchange, self.scheduler
+        tried = (*exchange.tried, attempt.device)
+        others = scheduler.serving[:1] if exchange.command.own_device else scheduler.serving
+        if all(device in tried for device in others):
             return
-        attempt.resent = True
-        exchange.resent += 1
-        exchange.tried += (attempt.device,)
-        self.retries["timeout"] = self.retries.get("timeout", 0) + 1
-        self._send(device, exchange, now)
+        if may_resend(exchange, self.settings.retries, self.budget, written=True):
+            attempt.resent = True
+            self._resend(exchange, attempt.device, "timeout", now)
 
     def _avoided(self, exchange: Exchange) -> tuple[Device, ...]:
         """Where a resent exchange does not go, unless nothing else is in service."""

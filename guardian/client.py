@@ -24,6 +24,7 @@ from .functions import Rules
 _OK = Outcome.OK
 _MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no further
 _LONG_CONTEXT = 32_768  # bytes of an AG text that are not repeated where a length must say how long the answer is
+_FORGOTTEN = 5.0  # seconds after its deadline
 _LINGER = 2.0  # seconds for a client to read a last answer
 
 
@@ -259,6 +260,9 @@ class Client:
         if self._finished_at is not None:
             if now - self._finished_at > _LINGER:
                 self.close()
+            return
+        if self._owed and now > self._owed[0].deadline + _FORGOTTEN:
+            self.close()  # only a fault of ours leaves a request without an end; better no answer than waiting for ever
             return
         unsent = self.link.unsent
         if not unsent:
