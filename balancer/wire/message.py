@@ -14,6 +14,7 @@ from .errors import Malformed
 
 _VALUE_BYTES: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b"[]")
 _bad_field: Final = re.compile(rb";(?![A-Z0-9]{2}|\]$)").search
+_PART: Final = re.compile(rb";(?:BN1[;\]]|CH[^;\]])")
 ERROR_CODE: Final = b"ERRO"
 _CODE_START, _CODE_END = 3, 7
 _CODES_KEPT: Final = 4096
@@ -70,7 +71,7 @@ def _is_code(code: bytes) -> bool:
 
 def context_of_refused(frame: bytes) -> bytes | None:
     """The ``AG`` text of a frame that is no message, where that can be said without guessing."""
-    clean = frame[:1] == b"[" and frame.translate(None, _VALUE_BYTES) == b"[]"
+    clean = frame[:1] == b"[" and frame[-1:] == b"]" and frame.translate(None, _VALUE_BYTES) == b"[]"
     return field(frame, b"AG") if clean and frame.count(b";AG") == 1 else None
 
 
@@ -113,5 +114,8 @@ def is_error(answer: bytes) -> bool:
 
 
 def continues(frame: bytes) -> bool:
-    """Whether a request of a command in parts is one of several: ``BN1`` announces more, ``CH`` returns a state."""
-    return field(frame, b"BN") == b"1" or bool(field(frame, b"CH"))
+    """Whether a request of a command in parts is one of several: ``BN1`` announces more, ``CH`` returns a state.
+
+    Any such field counts, not just the first: which of two a device reads is its secret.
+    """
+    return _PART.search(frame) is not None

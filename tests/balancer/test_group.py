@@ -373,9 +373,7 @@ def test_a_snapshot_counts_what_there_is() -> None:
     group = FakeGroup(*TWO).ready()
     asked = group.submit()
     snapshot = group.group.snapshot(0.0)
-    assert [device.outstanding for device in snapshot.devices] == [
-        device.outstanding for device in group.group.devices
-    ]
+    assert [device.outstanding for device in snapshot.devices] == [device.outstanding for device in group.group.devices]
     assert sum(device.outstanding for device in snapshot.devices) == 1
     group.answer(group.upstream_of(asked))
     snapshot = group.group.snapshot(0.0)

@@ -439,9 +439,7 @@ class TestWithALength:
         for n in range(len(stream)):
             talk.say(stream[n : n + 1])
         talk.answer(ask(0))
-        assert talk.heard == encoded(told(0), framing) + encoded(
-            b"[AOERRO;AM901;ANAO;BBFUNCTION BLOCKED;]", framing
-        )
+        assert talk.heard == encoded(told(0), framing) + encoded(b"[AOERRO;AM901;ANAO;BBFUNCTION BLOCKED;]", framing)
 
     def test_an_answer_that_its_length_cannot_say_is_not_skipped(self) -> None:
         """Else the client would take the next answer for it."""
