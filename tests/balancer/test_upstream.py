@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +42,7 @@ def test_answers_may_come_in_any_pieces(cuts: list[int]) -> None:
     upstream.link.flush()
     stream = b"[AOECHO;AG0;]\r\n[AOECHO;AG1;] [AOERRO;AM1;AG2;]\r\n"
     edges = sorted({0, *(cut for cut in cuts if cut < len(stream)), len(stream)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         upstream.received(stream[start:end], group.now)
     assert [a.ends for a in asked] == [1, 1, 1]
     assert [a.outcome for a in asked] == [Outcome.OK, Outcome.OK, Outcome.DEVICE_ERROR]
@@ -88,6 +90,15 @@ def test_line_ends_and_blanks_between_answers_are_nothing(gap: bytes) -> None:
     (upstream,) = group["a"].upstreams
     upstream.received(gap, group.now)
     assert upstream.link.open
+
+
+@pytest.mark.parametrize("gap", [b"\r\n", b" "])
+def test_a_gap_may_come_with_the_next_answer(gap: bytes) -> None:
+    group = FakeGroup(ONE).ready()
+    for _ in range(2):
+        asked = group.submit(b"[AOECHO;AG7;]")
+        group.answer(group.upstream_of(asked), gap + b"[AOECHO;AG7;]")
+        assert asked.answer == b"[AOECHO;AG7;]"
 
 
 @pytest.mark.parametrize("stray", [b"[AOECHO;]", b"[AOECHO;", b"["])

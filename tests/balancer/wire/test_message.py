@@ -71,6 +71,16 @@ def read_slowly(frame: bytes) -> tuple[bytes, bytes | None] | None:
     return fields[0][2:].encode(), context
 
 
+def read(*parts: bytes) -> None:
+    """As a client's bytes are read. Raises WireError."""
+    decoder = request_decoder(Framing.EXCRYPT, 4096)
+    for part in parts:
+        if part:
+            decoder.receive(part)
+            while (frame := decoder.next_frame()) is not None:
+                parse_request(frame)
+
+
 def parsed(frame: bytes) -> tuple[bytes, bytes | None] | None:
     try:
         return parse_request(frame)
@@ -122,13 +132,8 @@ class TestParsing:
         """Each is refused by the decoder or by the parser, whole or cut anywhere."""
         message: bytes = vector.message
         for cut in range(len(message) + 1):
-            decoder = request_decoder(Framing.EXCRYPT, 4096)
             with pytest.raises(WireError) as info:
-                for part in (message[:cut], message[cut:]):
-                    if part:
-                        decoder.receive(part)
-                        while (frame := decoder.next_frame()) is not None:
-                            parse_request(frame)
+                read(message[:cut], message[cut:])
             assert not any(word in str(info.value) for word in ("ECHO", "GPKD"))
 
     @given(mutated())
