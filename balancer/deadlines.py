@@ -6,14 +6,14 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from .exchange import Exchange
-from .judgement import judge
+from .judgement import compare
 from .snapshot import Outcome
 
 if TYPE_CHECKING:
     from .group import Group
     from .upstream import Upstream
 
-_JUDGE_EVERY = 5.0  # seconds between comparisons of a device's errors with its peers'
+_COMPARE_EVERY = 5.0  # seconds between comparisons of a device's errors with its peers'
 _REMEMBER_EVERY = 10.0  # seconds; six of these are what "recent" means
 
 
@@ -22,7 +22,7 @@ class Deadlines:
 
     def __init__(self, group: Group, now: float) -> None:
         self._group = group
-        self._judged = self._remembered = now
+        self._compared = self._remembered = now
 
     def expire(self, now: float) -> None:
         group = self._group
@@ -50,9 +50,9 @@ class Deadlines:
             pin.expire(now)
             if pin.upstream is None and now >= pin.give_up_at:
                 group.refuse_pin(pin)
-        if now - self._judged >= _JUDGE_EVERY:
-            self._judged = now
-            judge(group, now)
+        if now - self._compared >= _COMPARE_EVERY:
+            self._compared = now
+            compare(group, now)
         if now - self._remembered >= _REMEMBER_EVERY:
             self._remembered = now
             for device in group.devices:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from config import model
 from config.model import Role
+from health.outlier import Tally
 from health.state import Health
 from health.tracker import HealthTracker
 
@@ -65,14 +66,16 @@ class Device:
         self.blocked_pins: deque[Pin] = deque()  # pinned clients that wait because the device is full
         self.pins: set[Pin] = set()
         self.serving = False  # the scheduler's verdict: gets requests
+        self.turn = 0  # counts up with each pick of the scheduler: the device with the least was picked longest ago
         self.on_trial = False  # the scheduler's verdict: gets one request at a time
         self.ramp_start: float | None = None  # since when it is in slow start
         self.costs = LearntCosts()
+        self.learnt = self.costs.learnt
         self.ok = 0  # attempts answered with what was asked for
         self.outcomes: dict[str, int] = {}  # how the others ended
         self.duration = Histogram(bounds)
-        self.answered = 0  # reads it was picked for and answered, for the comparison with its peers
-        self.errors = 0  # those of them answered with ERRO
+        self.errors = 0  # reads answered with ERRO since the last comparison with its peers
+        self._ok_then = 0
         self.keeper: Keeper = NobodyKeeps()
         self._history: deque[HistogramSnapshot] = deque([self.duration.snapshot()], maxlen=6)
 
@@ -81,6 +84,7 @@ class Device:
         self.settings = settings
         self.limit = settings.outstanding
         self.pipeline = settings.pipeline
+        self.weight = settings.weight
 
     @property
     def health(self) -> Health:
@@ -104,22 +108,23 @@ class Device:
         """Nothing outstanding and nobody pinned: a drain is done."""
         return not self.outstanding and not self.pins
 
-    def weight(self, now: float, slow_start: float) -> float:
+    def ramped_weight(self, now: float, slow_start: float) -> float:
         """Its weight now: less while it is in slow start (``slow_start`` seconds long)."""
         if self.ramp_start is None:
-            return self.settings.weight
+            return self.weight
         elapsed = now - self.ramp_start
         if elapsed >= slow_start:
             self.ramp_start = None
-            return self.settings.weight
-        return self.settings.weight * max(elapsed / slow_start, _LEAST_RAMP)
+            return self.weight
+        return self.weight * max(elapsed / slow_start, _LEAST_RAMP)
 
-    def begin(self, attempt: Attempt) -> None:
-        """The only place where `outstanding` grows."""
-        learnt = self.costs.learnt.get(attempt.exchange.code)
-        attempt.cost = cost = UNKNOWN_COST if learnt is None else learnt[0]
+    def begin(self, code: bytes) -> float:
+        """The only place where `outstanding` grows; gives the seconds by which `work` has grown."""
+        learnt = self.learnt.get(code)
+        cost = UNKNOWN_COST if learnt is None else learnt[0]
         self.work += cost
         self.outstanding += 1
+        return cost
 
     def finish(self, attempt: Attempt) -> None:
         """The only place where `outstanding` shrinks."""
@@ -129,6 +134,14 @@ class Device:
     def count(self, outcome: str) -> None:
         """How an attempt ended that is not in `ok`: device_error, lost, timeout, bad_answer, abandoned."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+    def tally(self) -> Tally:
+        """What it answered since `forget_tally`, to be compared with its peers."""
+        return Tally(self.ok - self._ok_then + self.errors, self.errors)
+
+    def forget_tally(self) -> None:
+        self._ok_then = self.ok
+        self.errors = 0
 
     def remember(self) -> None:
         """Called about every ten seconds: what lies further back than a minute is no longer recent."""

@@ -94,13 +94,13 @@ class Attempt:
 
     __slots__ = ("cost", "device", "exchange", "mark", "overdue", "resent", "sent_at", "upstream")
 
-    def __init__(self, exchange: Exchange, upstream: Upstream, mark: int, now: float) -> None:
+    def __init__(self, exchange: Exchange, upstream: Upstream, device: Device, mark: int, now: float) -> None:
         """``mark``: how many bytes were queued on the connection before this request."""
         self.exchange = exchange
         self.upstream = upstream
-        self.device = upstream.device
+        self.device = device
         self.mark = mark
         self.sent_at = now
-        self.cost = 0.0  # seconds it was expected to take, as added to the device's outstanding work
+        self.cost = device.begin(exchange.code)  # seconds, as added to the device's outstanding work
         self.overdue = False  # unanswered for the attempt time-out; counted against the device
         self.resent = False  # another device was asked too

@@ -16,7 +16,7 @@ from .command import CommandTable
 from .device import Device
 from .exchange import Attempt, Exchange
 from .histogram import Histogram
-from .judgement import learn
+from .judgement import judge
 from .pin import Pin
 from .retry import RetryBudget, may_resend
 from .scheduler import Scheduler
@@ -40,12 +40,12 @@ class Group:
         clock: Callable[[], float],
         tell: Tell,
     ) -> None:
-        self.settings = settings
         self.name = settings.name
         self.commands = commands
         self.devices: list[Device] = []
         self.scheduler = Scheduler(settings.balancing.policy, settings.slow_start)
         self.budget = RetryBudget(settings.retries)
+        self.configure(settings)
         self.queue: deque[Exchange] = deque()
         self.pins: set[Pin] = set()
         self.proxy_duration = Histogram(bounds)
@@ -59,6 +59,8 @@ class Group:
     def configure(self, settings: model.Group) -> None:
         """Take new settings; devices are the caller's to change."""
         self.settings = settings
+        self._request_timeout = settings.request_timeout
+        self._queue_timeout = settings.queue.timeout
         self.scheduler.policy = settings.balancing.policy
         self.scheduler.slow_start = settings.slow_start
         self.budget.configure(settings.retries)
@@ -67,15 +69,13 @@ class Group:
 
     def submit(self, exchange: Exchange, now: float) -> None:
         """Send it, queue it, or finish it with what the proxy has to say."""
-        settings = self.settings
-        exchange.deadline = now + settings.request_timeout
-        exchange.wait_until = now + settings.queue.timeout
+        exchange.deadline = now + self._request_timeout
+        exchange.wait_until = now + self._queue_timeout
         self.arrived += 1
-        command = exchange.command
-        if command.own_device:
+        if exchange.command.own_device:
             self._submit_to_its_device(exchange, now)
             return
-        if command.provable and self.scheduler.trials:
+        if self.scheduler.trials and exchange.command.provable:
             device = self.scheduler.trial()
             if device is not None:
                 self._send(device, exchange, now)
@@ -87,7 +87,7 @@ class Group:
             return
         if self.hopeless:
             exchange.finish(Outcome.NO_DEVICE, None)
-        elif len(self.queue) >= settings.queue.size:
+        elif len(self.queue) >= self.settings.queue.size:
             exchange.finish(Outcome.BUSY, None)
         else:
             self.queue.append(exchange)
@@ -144,7 +144,7 @@ class Group:
         upstream.send(exchange, now)
         exchange.queued = False
         device.free.popleft()
-        if upstream.has_room:
+        if device.pipeline > 1 and upstream.has_room:
             device.free.append(upstream)
         else:
             upstream.free = False
@@ -157,7 +157,13 @@ class Group:
         exchange.attempts -= 1
         error = is_error(answer)
         if not exchange.is_ping:
-            learn(self, attempt, answer, now, error=error)
+            device.duration.record(now - attempt.sent_at)
+            if error or not device.tracker.calm:
+                judge(self, attempt, answer, now)
+            if not error:
+                device.ok += 1
+                if exchange.command.known:  # else clients could fill the memory with codes of their own
+                    device.costs.learn(exchange.code, now - attempt.sent_at, now)
         if upstream.owner is None:
             if not upstream.free and upstream.has_room:
                 upstream.free = True

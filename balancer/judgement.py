@@ -4,52 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from health.outlier import Tally, outliers
+from health.outlier import outliers
 from health.state import Health
 
-from .wire.message import field
+from .wire.message import field, is_error
 
 if TYPE_CHECKING:
     from .exchange import Attempt
     from .group import Group
 
 
-def learn(group: Group, attempt: Attempt, answer: bytes, now: float, *, error: bool) -> None:
-    """Take in one answer. An error answer is the request's fault, not the device's, unless the settings say so."""
+def judge(group: Group, attempt: Attempt, answer: bytes, now: float) -> None:
+    """Take in an answer that may change what is believed of its device.
+
+    An error answer is the request's fault, not the device's, unless the settings say so.
+    """
     device, exchange = attempt.device, attempt.exchange
-    command = exchange.command
-    seconds = now - attempt.sent_at
-    device.duration.record(seconds)
-    if command.provable and exchange.owner is None:
-        device.answered += 1
-        device.errors += error
     tracker = device.tracker
-    if error:
+    if is_error(answer):
         device.count("device_error")
+        device.errors += exchange.command.provable and exchange.owner is None
         if _names_the_device(answer, group.settings.ejection.errors):
             tracker.request_failed("it says it is broken", now, may_eject=group.others_could_serve(device))
             group.changed(device)
         return
-    device.ok += 1
-    if command.known:  # else clients could fill the memory with codes of their own
-        device.costs.learn(exchange.code, seconds, now)
-    if not tracker.calm:
-        doubted = tracker.suspect or tracker.health is not Health.UP
-        tracker.request_answered(now)
-        if doubted:
-            group.changed(device)
+    doubted = tracker.suspect or tracker.health is not Health.UP
+    tracker.request_answered(now)
+    if doubted:
+        group.changed(device)
 
 
-def judge(group: Group, now: float) -> None:
-    """Eject a device that answers errors where its peers do not."""
-    tallies = {device.name: Tally(device.answered, device.errors) for device in group.scheduler.serving}
+def compare(group: Group, now: float) -> None:
+    """Eject a device that answers errors where its peers do not. Looks at what came since the last time."""
+    tallies = {device.name: device.tally() for device in group.scheduler.serving}
     found = outliers(tallies, group.settings.ejection.error_rate)
     for device in group.devices:
         if device.name in found and group.others_could_serve(device):
             device.tracker.eject("it answers errors where its peers do not", now)
             group.changed(device)
     for device in group.devices:
-        device.answered = device.errors = 0
+        device.forget_tally()
 
 
 def _names_the_device(answer: bytes, numbers: tuple[str, ...]) -> bool:

@@ -14,6 +14,7 @@ from health.state import Health
 from .cost import FRESH, UNKNOWN_COST
 from .device import Device
 
+_MOST: Final = float("inf")
 _TIE: Final = 0.5  # of one request's work: a difference below that is a tie
 _TRIED_AT_LAST: Final = frozenset({Health.DOWN, Health.EJECTED, Health.PROBATION})
 
@@ -32,7 +33,6 @@ class Scheduler:
         self.serving: tuple[Device, ...] = ()
         self.trials: tuple[Device, ...] = ()  # in probation: one real request at a time
         self.active_backups: frozenset[str] = frozenset()
-        self._rotations: tuple[tuple[Device, ...], ...] = ()
         self._turn = 0
         self._credit: dict[str, float] = {}
 
@@ -63,7 +63,6 @@ class Scheduler:
             device.serving = device in trusted
             device.on_trial = device in self.trials
         self.serving = tuple(trusted)
-        self._rotations = tuple(self.serving[turn:] + self.serving[:turn] for turn in range(len(self.serving)))
         active = frozenset(device.name for device in backups)
         fresh = len(active - self.active_backups)
         self.active_backups = active
@@ -86,35 +85,37 @@ class Scheduler:
 
         ``avoid``: devices where this request already failed. ``now``: seconds, monotonic.
         """
-        if not self._rotations:
-            return None
-        self._turn = turn = (self._turn + 1) % len(self._rotations)
         if self.policy is Policy.ROUND_ROBIN:
             return self._pick_in_turn(now, avoid)
         by_work = self.policy is Policy.LEAST_OUTSTANDING
         best: Device | None = None
-        lowest = 0.0
-        for device in self._rotations[turn]:
-            if not device.free or device.outstanding >= device.limit or device in avoid:
+        lowest = _MOST
+        turn = 0
+        for device in self.serving:
+            if not device.free or device.outstanding >= device.limit or (avoid and device in avoid):
                 continue
-            weight = device.settings.weight
+            weight = device.weight
             if device.ramp_start is not None:
-                weight = device.weight(now, self.slow_start)
+                weight = device.ramped_weight(now, self.slow_start)
                 if self._ahead_of_its_share(device, weight):
                     continue
             if by_work:
-                learnt = device.costs.learnt.get(code)
+                learnt = device.learnt.get(code)
                 if learnt is not None and now - learnt[1] <= FRESH:
                     cost = learnt[0]
                 else:
                     cost = device.costs.expected(code, now) or self._typical_cost(code, now)
                 score = (device.work + cost) / weight
-                if best is None or score < lowest - _TIE * cost / weight:
-                    best, lowest = device, score
+                tie = _TIE * cost / weight
             else:
                 score = (device.outstanding + 1) / weight
-                if best is None or score < lowest:
-                    best, lowest = device, score
+                tie = 0.0
+            # Among those that are as good as equal, the one that was picked longest ago.
+            if score + tie < lowest or (score - tie <= lowest and device.turn < turn):
+                best, lowest, turn = device, score, device.turn
+        if best is not None:
+            self._turn += 1
+            best.turn = self._turn
         return best
 
     def pick_to_keep(self, avoid: Collection[Device]) -> Device | None:
@@ -126,9 +127,7 @@ class Scheduler:
             if device not in avoid and not device.outstanding and not device.pins and device.settings.private:
                 return device
         fit = [device for device in self.serving if device not in avoid and len(device.pins) < device.settings.private]
-        return min(
-            fit, key=lambda device: (device.outstanding + len(device.pins)) / device.settings.weight, default=None
-        )
+        return min(fit, key=lambda device: (device.outstanding + len(device.pins)) / device.weight, default=None)
 
     def _pick_in_turn(self, now: float, avoid: Collection[Device]) -> Device | None:
         """Smooth weighted round robin."""
@@ -138,7 +137,7 @@ class Scheduler:
         credit = self._credit
         total = 0.0
         for device in fit:
-            weight = device.weight(now, self.slow_start)
+            weight = device.ramped_weight(now, self.slow_start)
             total += weight
             credit[device.name] = credit.get(device.name, 0.0) + weight
         best = max(fit, key=lambda device: credit[device.name])
@@ -158,5 +157,5 @@ class Scheduler:
         peers = [peer for peer in self.serving if peer is not device and peer.ramp_start is None]
         if not peers:
             return False
-        per_weight = max(peer.outstanding / peer.settings.weight for peer in peers)
+        per_weight = max(peer.outstanding / peer.weight for peer in peers)
         return device.outstanding >= max(1.0, per_weight * weight)

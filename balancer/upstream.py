@@ -99,8 +99,7 @@ class Upstream:
         if self._framing is not Framing.EXCRYPT:
             data = encode(self._framing, data)
         link = self.link
-        attempt = Attempt(exchange, self, link.queued, now)
-        self.device.begin(attempt)
+        attempt = Attempt(exchange, self, self.device, link.queued, now)
         self.outstanding.append(attempt)
         exchange.attempts += 1
         link.write(data)
@@ -108,8 +107,8 @@ class Upstream:
 
     def received(self, data: bytes, now: float) -> None:
         decoder = self._decoder
-        if decoder.is_whole(data):
-            self._answered(data, now)
+        if decoder.fresh and data.find(b"]") == len(data) - 1 and data.startswith(b"["):
+            self._answered(data, now)  # the usual case: one read, one answer
             return
         try:
             decoder.receive(data)
@@ -119,15 +118,15 @@ class Upstream:
         except WireError as exc:
             self._misbehaved(str(exc))
             return
-        if decoder.partial and not self._asked:
+        if decoder.partial and not (self.outstanding and self.outstanding[0].mark < self.link.taken):
             self._misbehaved("bytes that nobody asked for")
 
     def _answered(self, answer: bytes, now: float) -> bool:
         """Take one answer; says whether the connection is still there for more."""
-        if not self._asked:
+        # A request that was handed on while these bytes were being read has not left: they were sent before it.
+        if not self.outstanding or (attempt := self.outstanding[0]).mark >= self.link.taken:
             self._misbehaved("an answer that nobody asked for")
             return False
-        attempt = self.outstanding[0]
         exchange = attempt.exchange
         if not answers(answer, exchange.code, exchange.context if self._verify_context else None):
             self._misbehaved("an answer to another request")
@@ -136,14 +135,6 @@ class Upstream:
         self.used = True
         self._group.attempt_answered(attempt, answer, now)
         return self.link.open
-
-    @property
-    def _asked(self) -> bool:
-        """Whether a request has left that an answer may belong to.
-
-        One that was handed on while these bytes were being read has not: what came with them was sent before it.
-        """
-        return bool(self.outstanding) and self.outstanding[0].mark < self.link.touched
 
     def lost(self, reason: str) -> None:
         self._lose(reason, misbehaved=self._decoder.partial)

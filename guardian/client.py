@@ -19,7 +19,7 @@ from balancer.wire.message import context_of_refused, continues, parse_request
 from config.model import Framing, Limits, Refusal
 
 from .answers import CLOSES, Answers
-from .functions import Rules
+from .functions import Rules, Ruling
 
 _OK = Outcome.OK
 _MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no further
@@ -97,12 +97,17 @@ class Client:
         if self._ending:
             return
         self._active_at = now
-        if not self._owed and self._decoder.is_whole(data):
-            self._partial_since = None
-            self._handle(data, now)
-            if len(self._owed) >= self._pipeline and not self._paused:
-                self._pause()
-            return
+        if not self._owed and self._decoder.fresh:
+            try:
+                code, context = parse_request(data)
+            except Malformed:
+                pass  # several messages, a part of one, or none: the decoder says
+            else:
+                self._partial_since = None
+                self._begin(data, code, context, now)
+                if self._pipeline == 1 and self._owed and not self._paused:
+                    self._pause()
+                return
         self._decoder.receive(data)
         taken = self._take(now)
         if not self._decoder.partial or len(self._owed) >= self._pipeline:
@@ -147,25 +152,37 @@ class Client:
             code, context = parse_request(frame)
         except Malformed:
             self._refuse(Refusal.MALFORMED, context_of_refused(frame), now)
-            return
+        else:
+            self._begin(frame, code, context, now)
+
+    def _begin(self, frame: bytes, code: bytes, context: bytes | None, now: float) -> None:
+        """Owe an answer to a well-formed request, and see to it that it comes."""
         rules = self.rules
         ruling = rules.rulings.get(code) or rules.ruling(code)
-        command = ruling.command
-        exchange = Exchange(frame, code, context, command, self.pin, self._answered, now)
+        exchange = Exchange(frame, code, context, ruling.command, self.pin, self._answered, now)
         self._owed.append(exchange)
+        if ruling.plain and self.pin is None and not self._owner.draining:
+            self._group.submit(exchange, now)
+        else:
+            self._submit_with_care(exchange, ruling, now)
+
+    def _submit_with_care(self, exchange: Exchange, ruling: Ruling, now: float) -> None:
+        """What may be blocked, may have to stay on one device, or comes too late."""
         if self._owner.draining:
             exchange.finish(Outcome.SHUTDOWN, None)
-        elif ruling.blocked:
+            return
+        if ruling.blocked:
             exchange.finish(Outcome.BLOCKED, None)
+            return
+        if ruling.noticed:
+            self._owner.would_block(self, exchange.code.decode("ascii"))
+        command = ruling.command
+        if self.pin is not None:
+            self._group.submit_pinned(exchange, self.pin, now)
+        elif command.private or (command.multipart and continues(exchange.request)):
+            self._submit_as_first_pinned(exchange, now)
         else:
-            if ruling.noticed:
-                self._owner.would_block(self, code.decode("ascii"))
-            if self.pin is not None:
-                self._group.submit_pinned(exchange, self.pin, now)
-            elif command.private or (command.multipart and continues(frame)):
-                self._submit_as_first_pinned(exchange, now)
-            else:
-                self._group.submit(exchange, now)
+            self._group.submit(exchange, now)
 
     def _submit_as_first_pinned(self, exchange: Exchange, now: float) -> None:
         """From this request on the client stays on one device, on a connection of its own."""
@@ -195,6 +212,7 @@ class Client:
         owed = self._owed
         if self._gone or owed[0] is not exchange:
             return
+        self._deliver(owed.popleft())
         while owed and owed[0].finished:
             self._deliver(owed.popleft())
         if self._ending:
@@ -214,7 +232,7 @@ class Client:
         if answer is None:
             answer = self._settings.answers.to(exchange.outcome, exchange.context)
         link.write(answer if self._excrypt else self._with_length(answer, exchange.context))
-        if link.unsent >= _MUCH_UNSENT and not self._paused:
+        if link.queued - link.taken >= _MUCH_UNSENT and not self._paused:
             self._pause()
         seconds = group.clock() - exchange.arrived
         count.duration.record(seconds)

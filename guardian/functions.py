@@ -34,6 +34,11 @@ class Ruling:
     command: GroupCommand
     blocked: bool  # must not reach a device
     noticed: bool  # would be blocked if the mode were `enforce`
+    plain: bool = attrs.field(init=False)  # nothing of it needs a second look: any device may have it at once
+
+    def __attrs_post_init__(self) -> None:
+        plain = not (self.blocked or self.noticed or self.command.private or self.command.multipart)
+        object.__setattr__(self, "plain", plain)
 
 
 class _Listed:

@@ -10,9 +10,11 @@ import ssl
 from collections.abc import Callable
 from typing import Protocol
 
+from balancer.wire.frames import SHORT
+
 from .reactor import Reactor
 
-_READ_SIZE = 16_384  # a TLS record at most, so that nothing stays behind inside OpenSSL where epoll cannot see it
+_READ_SIZE = SHORT  # a TLS record at most, so that nothing stays behind inside OpenSSL where epoll cannot see it
 _SEND_SIZE = 65_536  # bytes a flush sends before other links get their turn
 _TLS_RECORD = 16_384
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -35,8 +37,7 @@ class LinkHandler(Protocol):
 class Link:
     """A connected, handshaken, non-blocking socket, registered from construction to `close` or loss.
 
-    ``queued`` counts all bytes given to `write` since the start, ``touched`` how many of them may have left: a
-    request behind ``touched`` was never seen by the peer.
+    ``queued`` counts all bytes given to `write` since the start, ``taken`` how many of them the kernel has taken.
     """
 
     __slots__ = (
@@ -47,17 +48,17 @@ class Link:
         "_fd",
         "_finishing",
         "_handler",
+        "_maybe_sent",
         "_out",
         "_reactor",
         "_recv",
         "_rest",
         "_send",
-        "_sent",
         "_socket",
         "_wants_flush",
         "open",
         "queued",
-        "touched",
+        "taken",
     )
 
     def __init__(self, reactor: Reactor, sock: socket.socket, handler: LinkHandler) -> None:
@@ -73,10 +74,10 @@ class Link:
         self._blocked = False  # waits for EPOLLOUT
         self._finishing = False  # end the sending side once everything is sent
         self._draining = False  # the sending side has ended: what still comes is thrown away
-        self._sent = 0
+        self.taken = 0
         self._events = _READ
+        self._maybe_sent = 0  # of `queued`: may have left, though nobody said so
         self.queued = 0
-        self.touched = 0
         self.open = True
         reactor.register(self, self._fd, _READ)
 
@@ -87,7 +88,7 @@ class Link:
 
     def write(self, data: bytes) -> None:
         """Send these bytes at the end of the batch. Bytes for a closed or finished link are dropped."""
-        if not self.open or self._finishing:
+        if self._finishing or not self.open:
             return
         out = self._out
         if not out and not self._blocked:
@@ -98,12 +99,31 @@ class Link:
     @property
     def unsent(self) -> int:
         """Bytes given to `write` that the kernel has not taken yet."""
-        return self.queued - self._sent if self.open else 0
+        return self.queued - self.taken if self.open else 0
+
+    @property
+    def touched(self) -> int:
+        """How many of the bytes given to `write` may have left: what lies behind them was never seen by the peer."""
+        return max(self.taken, self._maybe_sent)
 
     def flush(self) -> None:
         """Called by the reactor, once per batch and link."""
-        if self.open and not self._blocked:
-            self._push()
+        if self._blocked or not self.open:
+            return
+        out = self._out
+        if len(out) == 1 and not self._finishing and len(out[0]) <= _TLS_RECORD:
+            data = out[0]
+            try:
+                count = self._send(data)
+            except OSError:
+                self._push()  # tries again, and sees to what went wrong
+                return
+            self.taken += count
+            if count == len(data):
+                out.clear()
+                return
+            out[0] = data[count:]
+        self._push()
 
     def pause_reading(self) -> None:
         self._want(self._events & ~_READ)
@@ -139,7 +159,7 @@ class Link:
             self._handler.lost(reason)
 
     def on_event(self, events: int) -> None:
-        """Called by the reactor."""
+        """Called by the reactor, for anything but a plain `EPOLLIN`: that is `pull`."""
         if events & _WRITE and self._blocked:
             self._blocked = False
             self._want(self._events & ~_WRITE)
@@ -150,11 +170,12 @@ class Link:
             return
         if self._events & _READ:
             if events & ~_WRITE:
-                self._pull()
+                self.pull()
         elif events & _BROKEN:
             self.lose("the connection broke")
 
-    def _pull(self) -> None:
+    def pull(self) -> None:
+        """Called by the reactor: there is something to read."""
         try:
             data = self._recv(_READ_SIZE)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError):
@@ -181,15 +202,13 @@ class Link:
                 count = self._send(data[start:_SEND_SIZE] if start or size > _SEND_SIZE else data)
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError, InterruptedError):
                 # OpenSSL may have sent a part of the record, or the kernel nothing: count it as gone.
-                self.touched = max(self.touched, self._sent + min(size - start, _TLS_RECORD))
+                self._maybe_sent = self.taken + min(size - start, _TLS_RECORD)
                 break
             except OSError as exc:
                 self.lose(_describe(exc))
                 return
             start += count
-            self._sent += count
-            if self._sent > self.touched:
-                self.touched = self._sent
+            self.taken += count
         if start < size:
             self._rest = data[start:]
             self._blocked = True

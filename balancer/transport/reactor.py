@@ -15,6 +15,7 @@ import trio
 if TYPE_CHECKING:
     from .link import Link
 
+_READABLE = select.EPOLLIN
 _EVENTS_PER_POLL = 64
 _POLLS_PER_TURN = 4  # then other trio tasks get a turn, so that one loud client starves nobody
 
@@ -84,7 +85,10 @@ class Reactor:
             if link is None:
                 continue  # closed by a handler earlier in this batch
             try:
-                link.on_event(events)
+                if events == _READABLE:
+                    link.pull()
+                else:
+                    link.on_event(events)
             except Exception as exc:  # noqa: BLE001 - the barrier: a fault costs its own link only
                 self._handler_failed(link, exc)
         self.flush()

@@ -12,6 +12,7 @@ from .errors import FramingLost, MessageTooLong
 _GAP = re.compile(rb"[\r\n \t]*")
 _OPENED = re.compile(rb"[ -Z\\^-~]*")  # what may follow "[" while its "]" has not come: printable ASCII but brackets
 _LEFT_BRACKET = 0x5B
+SHORT = 16_384  # bytes; as much as is read at once
 
 
 class Decoder(Protocol):
@@ -25,8 +26,9 @@ class Decoder(Protocol):
     def partial(self) -> bool:
         """Whether a message has begun and not ended (meaningful after `next_frame` returned None)."""
 
-    def is_whole(self, data: bytes) -> bool:
-        """Whether these bytes are just one frame and nothing came before: then they need not be fed at all."""
+    @property
+    def fresh(self) -> bool:
+        """Whether bytes that are just one frame, and no longer than `SHORT`, need not be fed at all."""
 
     def receive(self, data: bytes) -> None: ...
 
@@ -40,7 +42,7 @@ class BracketDecoder:
     byte is ever skipped that a device would have read differently.
     """
 
-    __slots__ = ("_buffer", "_limit", "_position", "_scanned", "_strict")
+    __slots__ = ("_buffer", "_limit", "_position", "_scanned", "_strict", "fresh")
 
     def __init__(self, limit: int, *, strict: bool) -> None:
         """``limit``: the longest frame in bytes. ``strict`` also refuses an unfinished frame as soon as it has a byte
@@ -50,20 +52,14 @@ class BracketDecoder:
         self._scanned = 0  # up to here no end of the frame was found
         self._limit = limit
         self._strict = strict
+        self.fresh = limit >= SHORT
 
     @property
     def partial(self) -> bool:
         return self._position < len(self._buffer)
 
-    def is_whole(self, data: bytes) -> bool:
-        return (
-            data.find(b"]") == len(data) - 1
-            and data[0] == _LEFT_BRACKET
-            and self._position == len(self._buffer)
-            and len(data) <= self._limit
-        )
-
     def receive(self, data: bytes) -> None:
+        self.fresh = False
         if self._position == len(self._buffer):
             self._buffer = data
             self._position = self._scanned = 0
@@ -84,6 +80,7 @@ class BracketDecoder:
             start = _GAP.match(buffer, start).end()  # type: ignore[union-attr]
             self._position = start
             if start == size:
+                self.fresh = self._limit >= SHORT
                 return None
             if buffer[start] != _LEFT_BRACKET:
                 raise FramingLost("a byte outside brackets that is not CR, LF, space or tab")
@@ -99,6 +96,7 @@ class BracketDecoder:
         if end - start > self._limit:
             raise MessageTooLong(f"a message of more than {self._limit} bytes")
         self._position = self._scanned = end
+        self.fresh = end == size and self._limit >= SHORT
         if start == 0 and end == size and type(buffer) is bytes:
             return buffer  # the usual case: one read, one message, no copy
         return bytes(buffer[start:end])
@@ -122,11 +120,12 @@ class LengthDecoder:
         self._single = single
 
     @property
+    def fresh(self) -> bool:
+        return False  # a length always comes first
+
+    @property
     def partial(self) -> bool:
         return self._position < len(self._buffer)
-
-    def is_whole(self, data: bytes) -> bool:
-        return False
 
     def receive(self, data: bytes) -> None:
         if self._position:

@@ -17,8 +17,8 @@ _bad_field: Final = re.compile(rb";(?![A-Z0-9]{2}|\]$)").search
 _PART: Final = re.compile(rb";(?:BN1[;\]]|CH[^;\]])")
 ERROR_CODE: Final = b"ERRO"
 _CODE_START, _CODE_END = 3, 7
-_CODES_KEPT: Final = 4096
-_good_codes: set[bytes] = set()  # codes found well-formed, so that each is looked at once
+_HEADS_KEPT: Final = 4096
+_heads: dict[bytes, bytes] = {}  # "[AOECHO;" -> "ECHO": beginnings found well-formed, so that each is judged once
 _RIGHT_BRACKET = 0x5D
 _ENDS: Final = (b";", b"]")  # of a field
 
@@ -29,25 +29,23 @@ def parse_request(frame: bytes) -> tuple[bytes, bytes | None]:
     Raises `Malformed`, whose text holds nothing of the frame. Two ``AG`` fields are refused like two ``AO``: nobody
     could say which of them an answer has to repeat.
     """
-    code = frame[_CODE_START:_CODE_END]
+    code = _heads.get(frame[: _CODE_END + 1]) or _code_of(frame)
     if (
-        frame[:_CODE_START] != b"[AO"
+        code is None
         or frame[-1] != _RIGHT_BRACKET
         or frame.translate(None, _VALUE_BYTES) != b"[]"
-        or (code not in _good_codes and not _is_code(code))
-        or frame[_CODE_END] not in b";]"
         or _bad_field(frame, _CODE_END) is not None
     ):
         raise Malformed(_what_is_wrong(frame))
     if b";AO" in frame:
         raise Malformed("two AO fields")
-    start = frame.find(b";AG")
-    if start < 0:
+    parts = frame.split(b";AG", 2)
+    if len(parts) == 1:
         return code, None
-    if frame.find(b";AG", start + 3) >= 0:
+    if len(parts) > 2:
         raise Malformed("two AG fields")
-    end = frame.find(b";", start + 3)
-    return code, frame[start + 3 : end if end >= 0 else -1]
+    rest = parts[1]
+    return code, rest[: rest.find(b";")]  # where no ";" follows, -1 leaves out the last "]"
 
 
 def field(message: bytes, tag: bytes) -> bytes | None:
@@ -62,11 +60,21 @@ def _value_at(message: bytes, start: int) -> bytes:
     return message[start + 3 : end if end >= 0 else -1]
 
 
-def _is_code(code: bytes) -> bool:
-    good = len(code) == 4 and code.isalnum() and code.isascii() and code.upper() == code
-    if good and len(_good_codes) < _CODES_KEPT:
-        _good_codes.add(code)
-    return good
+def _code_of(frame: bytes) -> bytes | None:
+    """The code of a frame that begins as a message must, else None."""
+    code = frame[_CODE_START:_CODE_END]
+    if not (
+        frame[:_CODE_START] == b"[AO"
+        and frame[_CODE_END : _CODE_END + 1] in _ENDS
+        and len(code) == _CODE_END - _CODE_START
+        and code.isalnum()
+        and code.isascii()
+        and code.upper() == code
+    ):
+        return None
+    if len(_heads) < _HEADS_KEPT:
+        _heads[frame[: _CODE_END + 1]] = code
+    return code
 
 
 def context_of_refused(frame: bytes) -> bytes | None:
@@ -94,12 +102,8 @@ def answers(answer: bytes, code: bytes, context: bytes | None) -> bool:
     The code must be the request's or ``ERRO``; where the request had ``AG``, the answer must have the same. Answers
     are read leniently beyond that: one real answer has two ``AO`` fields.
     """
-    found = answer[_CODE_START:_CODE_END]
-    if (
-        found not in (code, ERROR_CODE)
-        or answer[:_CODE_START] != b"[AO"
-        or answer[_CODE_END : _CODE_END + 1] not in _ENDS
-    ):
+    head = answer[: _CODE_END + 1]
+    if (_heads.get(head) or _code_of(head)) not in (code, ERROR_CODE):
         return False
     if context is None:
         return True

@@ -49,10 +49,6 @@ class FakeLink:
         self.queued += len(data)
         self.unsent += len(data)
 
-    @property
-    def taken(self) -> int:
-        return self.touched
-
     def flush(self, writes: int | None = None) -> None:
         """Let what was written leave: all of it, or the first ``writes``."""
         for _ in range(len(self._out) if writes is None else min(writes, len(self._out))):
