@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from balancer.command import OTHER, CommandTable
+from balancer.snapshot import Outcome
+from config.catalogue import Effect
+from tests.support.core import BOUNDS, CATALOGUE
+
+
+@pytest.fixture
+def table() -> CommandTable:
+    return CommandTable(CATALOGUE, BOUNDS)
+
+
+@pytest.mark.parametrize("command", list(CATALOGUE), ids=lambda command: command.name)
+def test_what_an_effect_means_for_the_data_path(command, table: CommandTable) -> None:  # type: ignore[no-untyped-def]
+    found = table.find(command.name.encode())
+    effect = command.effect
+    assert (found.label, found.known, found.multipart) == (command.name, True, command.multipart)
+    assert found.repeatable == (effect in (Effect.READ, Effect.DEVICE))
+    assert found.own_device == (effect is Effect.DEVICE)
+    assert found.private == (effect in (Effect.SESSION, Effect.PINNED))
+    assert found.provable == (effect is Effect.READ)
+
+
+@pytest.mark.parametrize("code", [b"ZZZZ", b"0000", b"echo", b""])
+def test_what_nobody_knows_is_a_write_that_may_change_the_session(code: bytes, table: CommandTable) -> None:
+    found = table.find(code)
+    assert found.label == OTHER
+    assert found.private
+    assert not (found.repeatable or found.own_device or found.provable or found.known)
+
+
+def test_clients_cannot_make_new_series(table: CommandTable) -> None:
+    for n in range(1000):
+        count = table.find(b"%04d" % n).count
+        count.ok += 1
+        count.duration.record(0.001)
+    (snapshot,) = table.snapshot()
+    assert (snapshot.command, snapshot.outcomes, snapshot.duration.count) == (OTHER, {"ok": 1000}, 1000)
+
+
+def test_ends_are_counted_by_outcome(table: CommandTable) -> None:
+    count = table.find(b"ECHO").count
+    count.ok = 2
+    for outcome in (*set(Outcome) - {Outcome.OK}, Outcome.BUSY):
+        count.failed(outcome)
+    (snapshot,) = table.snapshot()
+    assert snapshot.outcomes == {outcome.value: 1 for outcome in Outcome} | {"ok": 2, "busy": 2}
