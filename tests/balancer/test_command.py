@@ -29,7 +29,7 @@ def test_what_nobody_knows_is_a_write_that_may_change_the_session(code: bytes, t
     found = table.find(code)
     assert found.label == OTHER
     assert found.private
-    assert not (found.repeatable or found.own_device or found.provable or found.known)
+    assert not any((found.repeatable, found.own_device, found.provable, found.known))
 
 
 def test_clients_cannot_make_new_series(table: CommandTable) -> None:
