@@ -145,6 +145,16 @@ class TestSent:
         group.wait(5.01)
         assert second.outcome is Outcome.TIMEOUT
 
+    def test_one_silent_read_counts_once_against_its_device(self) -> None:
+        group = FakeGroup(*TWO, ejection=Ejection(failures=2), request_timeout=60.0).ready()
+        asked = group.submit()
+        device = group.upstream_of(asked).device
+        group.flush()
+        group.wait(1.01)
+        for _ in range(50):
+            group.wait(0.02)
+        assert device.health is Health.UP
+
     def test_a_device_that_leaves_reads_unanswered_is_ejected(self) -> None:
         group = FakeGroup(*TWO, ejection=Ejection(failures=3)).ready(connections=4)
         asked = [group.submit() for _ in range(6)]

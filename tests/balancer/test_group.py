@@ -181,6 +181,19 @@ class TestLosses:
                 group.up(device)
                 group.open(device)
 
+    def test_where_the_new_steady_one_is_full_it_waits_there(self) -> None:
+        group = FakeGroup(*THREE).ready()
+        asked = group.submit(code="HASH")
+        for _ in range(2):
+            group.submit()
+        assert [device.outstanding for device in group.group.devices] == [1, 1, 1]
+        group.open("c")
+        group.lose(group.upstream_of(asked))
+        assert group.group.scheduler.steady is group["b"]
+        assert list(group["b"].waiting) == [asked.exchange]
+        group.answer(next(iter(group["b"].upstreams)))
+        assert group.upstream_of(asked).device is group["b"]
+
     def test_a_lost_attempt_leaves_the_other_one_to_answer(self) -> None:
         group = FakeGroup(*TWO, retries=Retries(attempt_timeout=1.0)).ready()
         asked = group.submit()

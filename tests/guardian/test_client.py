@@ -420,6 +420,14 @@ class TestEnds:
         assert talk.heard == told(0)
         assert talk.link.finishing
 
+    def test_after_the_end_nothing_more_is_taken(self) -> None:
+        talk = Talk()
+        talk.client.end()
+        assert talk.link.finishing
+        talk.say(ask(1))
+        assert talk.reached == []
+        assert not talk.client.busy
+
     def test_what_arrives_while_draining_is_told_so_after_what_is_owed(self) -> None:
         talk = Talk()
         talk.say(ask(0))
