@@ -73,7 +73,7 @@ def make_pki(
     server_hosts: Sequence[str] = DEFAULT_HOSTS,
     clients: Sequence[str] = (),
     devices: Mapping[str, Sequence[str]] | None = None,
-    days: int = 30,
+    days: int = 90,
     now: datetime | None = None,
     crl: bool = False,
     force: bool = False,
@@ -105,7 +105,7 @@ def make_pki(
     return files
 
 
-def revoke(folder: Path, names: Iterable[str], *, days: int = 30, now: datetime | None = None) -> Path:
+def revoke(folder: Path, names: Iterable[str], *, days: int = 90, now: datetime | None = None) -> Path:
     """Put these clients' or devices' certificates on `ca.crl`, beside those already there; returns its path.
 
     The list is made if there is none. Raises `PkiError` when the folder has no such certificate or no CA.

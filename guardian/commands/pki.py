@@ -35,7 +35,7 @@ class NamedHosts(click.ParamType):  # type: ignore[type-arg]  # generic only in 
     "--algorithm", type=click.Choice(["rsa", "ecdsa"]), default="rsa", show_default=True, help="Kind of the keys."
 )
 @click.option(
-    "--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="How long everything is valid."
+    "--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="How long everything is valid."
 )
 @click.option("--crl", is_flag=True, help="Write a revocation list too, empty at first.")
 @click.option("--revoke", "revoked", multiple=True, metavar="NAME", help="Revoke in an existing FOLDER; may repeat.")

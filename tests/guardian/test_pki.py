@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from balancer.transport.peers import PeerRefused
 from balancer.transport.tls import device_side, server_side
 from config.credentials import load_certificates, load_credentials, load_crls
+from config.loader import load
 from config.model import DeviceTls, ListenerTls
 from guardian.cli import execute
 from guardian.pki import PkiError, PkiFiles, make_pki, revoke
@@ -103,6 +104,20 @@ def test_dates_come_from_now(tmp_path: Path) -> None:
         certificate = load_certificates([path])[0]
         assert certificate.not_valid_before_utc == start - timedelta(minutes=5)
         assert certificate.not_valid_after_utc == start + timedelta(days=7)
+
+
+def test_what_is_fresh_need_not_be_renewed_soon(tmp_path: Path) -> None:
+    assert execute(["pki", str(tmp_path / "pki"), "--algorithm", "ecdsa", "--device", "hsm1=127.0.0.1"]) == 0
+    tls = "certificate: pki/{0}.crt, key: pki/{0}.key, ca: [pki/ca.crt]"
+    path = tmp_path / "guardian.yaml"
+    path.write_text(f"""\
+listeners: [{{name: excrypt, bind: "127.0.0.1:9100", group: g, tls: {{{tls.format("guardian")}}}}}]
+groups:
+  - name: g
+    tls: {{{tls.format("guardian-client")}}}
+    devices: [{{name: hsm1, address: "127.0.0.1:9101", role: primary}}]
+""")
+    assert load(path, read_files=True).problems == ()
 
 
 def test_what_is_there_stays_unless_forced(tmp_path: Path) -> None:
