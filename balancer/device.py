@@ -55,6 +55,7 @@ class Device:
         self.tracker = tracker
         self.will = Will.READY
         self.will_since = 0.0
+        self.health_told = tracker.health  # what operators were last told
         self.leaving = False  # a reload took it out of the configuration
         self.outstanding = 0
         self.work = 0.0  # seconds that what is outstanding usually takes

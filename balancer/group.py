@@ -336,10 +336,16 @@ class Group:
 
     def changed(self, device: Device) -> None:
         """Will, health or suspicion of a device may have changed: put the right devices into service."""
+        if device.health is not device.health_told:
+            was, device.health_told = device.health_told, device.health
+            reason = device.tracker.reason
+            self._tell("device health", device=device.name, health=device.health.value, was=was.value, reason=reason)
         before, steady = self.scheduler.serving, self.scheduler.steady
         fresh_backups = self.scheduler.refresh(self.devices)
         now = self.clock()
-        self.failovers += fresh_backups
+        if fresh_backups and before:
+            self.failovers += fresh_backups
+            self._tell("backups serve", devices=sorted(self.scheduler.active_backups))
         if device.tracker.suspect or device.health is not Health.UP:
             device.keeper.wake()
         after = self.scheduler.serving

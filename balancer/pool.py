@@ -130,7 +130,9 @@ class DeviceKeeper:
                 device.dialling -= 1
             self._work.set()
         now = self._reactor.clock()
-        if upstream is not None:
+        if upstream is not None and pin is None and not self._target():
+            upstream.close("it is no longer wanted")
+        elif upstream is not None:
             self._group.upstream_opened(upstream, now)
         elif pin is not None:
             self._group.pin_failed(pin, now)
@@ -175,6 +177,8 @@ class DeviceKeeper:
         fresh = self._pings % _FRESH_EVERY == 0
         if not device.free and device.upstreams and self._answered_lately():
             return device.tracker.last_ping or 0.0  # busy with real requests, which are the better pings
+        if fresh or not device.free:
+            await trio.sleep(self._backoff.wait(self._reactor.clock()))
         answered = trio.Event()
         code, context = parse_request(self._group.settings.ping.request.encode())
         now = self._reactor.clock()

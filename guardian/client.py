@@ -46,8 +46,14 @@ class ClientOwner(Protocol):
 
     def client_gone(self, client: Client) -> None: ...
 
+    def client_fault(self, client: Client, exc: Exception) -> None:
+        """A fault of ours came up for this client: it must be closed, and nobody else must suffer."""
+
     def would_block(self, client: Client, code: str) -> None:
         """`mode: detect` let a request pass."""
+
+    def refused_request(self, client: Client, exchange: Exchange) -> None:
+        """A request got an answer of the proxy's own."""
 
 
 class Client:
@@ -61,6 +67,7 @@ class Client:
     ) -> None:
         self.peer = peer
         self.rules = rules
+        self.longest = settings.longest
         self.link: Link
         self.pin: Pin | None = None
         self._owner = owner
@@ -212,13 +219,16 @@ class Client:
         owed = self._owed
         if self._gone or owed[0] is not exchange:
             return
-        self._deliver(owed.popleft())
-        while owed and owed[0].finished:
+        try:
             self._deliver(owed.popleft())
-        if self._ending:
-            self._end_if_nothing_is_owed()
-        elif self._paused:
-            self._go_on()
+            while owed and owed[0].finished:
+                self._deliver(owed.popleft())
+            if self._ending:
+                self._end_if_nothing_is_owed()
+            elif self._paused:
+                self._go_on()
+        except Exception as exc:  # noqa: BLE001 - the barrier: it is called from a device's connection
+            self._owner.client_fault(self, exc)
 
     def _deliver(self, exchange: Exchange) -> None:
         group, link, count = self._group, self.link, exchange.command.count
@@ -229,6 +239,8 @@ class Client:
             count.failed(exchange.outcome)
             if exchange.outcome in CLOSES:
                 self._ending = True
+            if answer is None or exchange.outcome is Outcome.MALFORMED:
+                self._owner.refused_request(self, exchange)
         if answer is None:
             answer = self._settings.answers.to(exchange.outcome, exchange.context)
         link.write(answer if self._excrypt else self._with_length(answer, exchange.context))
@@ -276,7 +288,7 @@ class Client:
         """Called about every second: let go of a client that is idle, drips, or does not take its answers."""
         limits = self._settings.limits
         if self._finished_at is not None:
-            if now - self._finished_at > _LINGER:
+            if now - self._finished_at > (limits.message_time if self.link.unsent else _LINGER):
                 self.close()
             return
         if self._owed and now > self._owed[0].deadline + _FORGOTTEN:

@@ -23,6 +23,7 @@ from health.tracker import HealthTracker
 
 from .contact import Contact
 from .functions import GroupRules
+from .logs import RateLimited
 
 _SHORT_FRAME = 65_535  # what a two-byte length can say
 _LEAVE_WITHIN = 60.0  # seconds for what is outstanding and pinned on a device that was taken out
@@ -55,10 +56,18 @@ class RunningGroup:
         self._nursery = nursery
         self._random = random
         self._kept: dict[Device, _Kept] = {}
+        self._told: dict[tuple[str, object], RateLimited] = {}
         table = CommandTable(catalogue, bounds)
-        self.group = Group(settings, table, bounds, reactor.clock, self._log.warning)
+        self.group = Group(settings, table, bounds, reactor.clock, self._tell)
         self.deadlines = Deadlines(self.group, reactor.clock())
         self.rules = GroupRules(settings, catalogue, table)
+
+    def _tell(self, event: str, **facts: object) -> None:
+        """Once a second for each event of a device: one that comes and goes must not fill the log."""
+        limit = self._told.setdefault((event, facts.get("device")), RateLimited())
+        held_back = limit.admit(self._reactor.clock())
+        if held_back is not None:
+            self._log.warning(event, held_back=held_back, **facts)
 
     @property
     def longest_request(self) -> int | None:

@@ -11,6 +11,7 @@ import attrs
 import structlog
 import trio
 
+from balancer.exchange import Exchange
 from balancer.group import Group
 from balancer.snapshot import ListenerSnapshot
 from balancer.transport.dial import handshake, prepare
@@ -173,6 +174,15 @@ class Listener:
         name = client.peer.common_name if client.peer else None
         self._complain("function would be blocked", code=code, client=name)
 
+    def client_fault(self, client: Client, exc: Exception) -> None:
+        self._complain("a fault of the proxy's own: a client is given up", exc_info=exc)
+        client.close()
+
+    def refused_request(self, client: Client, exchange: Exchange) -> None:
+        name = client.peer.common_name if client.peer else None
+        code = exchange.code.decode("ascii")  # empty for what is no message
+        self._complain(f"request not served: {exchange.outcome.value}", code=code, client=name)
+
     def sweep(self, now: float) -> None:
         """Called about every second."""
         for client in tuple(self.clients):
@@ -198,6 +208,8 @@ class Listener:
                 rules = None
             if rules is None:
                 client.close()
+            elif terms.client.longest < client.longest:
+                client.end()  # it reads longer requests than a device can now be sent
             else:
                 client.rules = rules
 

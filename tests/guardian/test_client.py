@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer.exchange import Exchange
 from balancer.snapshot import Outcome
 from config.model import DEFAULT_ERRORS, Framing, Functions, FunctionsMode, Limits, Queue, Role
 from guardian.answers import Answers
@@ -25,12 +26,21 @@ class Listener:
         self.draining = False
         self.gone: list[Client] = []
         self.noticed: list[str] = []
+        self.refused: list[Outcome] = []
+        self.faults: list[Exception] = []
 
     def client_gone(self, client: Client) -> None:
         self.gone.append(client)
 
     def would_block(self, client: Client, code: str) -> None:
         self.noticed.append(code)
+
+    def refused_request(self, client: Client, exchange: Exchange) -> None:
+        self.refused.append(exchange.outcome)
+
+    def client_fault(self, client: Client, exc: Exception) -> None:
+        self.faults.append(exc)
+        client.close()
 
 
 class Talk:
@@ -129,6 +139,25 @@ class TestOrder:
         for request in (b"[AOECHO;AG2]", ask(1), ask(0)):
             talk.answer(request)
         assert talk.heard == told(0) + told(1) + b"[AOERRO;AM901;ANAO;BBFUNCTION BLOCKED;]" + told(2)
+
+    def test_a_fault_of_ours_costs_its_client_and_not_the_device_connection(self) -> None:
+        talk = Talk()
+        talk.say(ask(0))
+
+        def broken(_: bytes) -> None:
+            raise RuntimeError
+
+        talk.link.write = broken  # type: ignore[method-assign]
+        talk.answer(ask(0))
+        assert [type(fault) for fault in talk.owner.faults] == [RuntimeError]
+        assert talk.owner.gone == [talk.client]
+        assert all(upstream.link.open for upstream in talk.group["a"].upstreams)
+
+    def test_what_the_proxy_answers_itself_is_told(self) -> None:
+        talk = Talk()
+        talk.say(b"[AOGPKD;]" + ask(0) + b"x")
+        talk.answer(ask(0))
+        assert talk.owner.refused == [Outcome.BLOCKED, Outcome.MALFORMED]
 
     def test_clients_share_connections_and_each_gets_its_own(self) -> None:
         talk = Talk(connections=1)
