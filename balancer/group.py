@@ -339,6 +339,7 @@ class Group:
         if device.health is not device.health_told:
             was, device.health_told = device.health_told, device.health
             reason = device.tracker.reason
+            device.keeper.wake()
             self._tell("device health", device=device.name, health=device.health.value, was=was.value, reason=reason)
         before, steady = self.scheduler.serving, self.scheduler.steady
         fresh_backups = self.scheduler.refresh(self.devices)
