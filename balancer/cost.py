@@ -5,35 +5,32 @@ from __future__ import annotations
 from typing import Final
 
 _WEIGHT: Final = 0.2  # of a new observation
-FRESH: Final = 1.0  # seconds an estimate stays as it is
-_HALF_LIFE: Final = 2.0  # seconds after that: a slow device looks attractive again, and is tried
+_HALF_LIFE: Final = 2.0  # seconds: what is not asked looks attractive again, and is tried
+DECAY_EVERY: Final = 1.0  # seconds between calls of `decay`
 UNKNOWN_COST: Final = 0.001  # seconds, where nothing at all is known
 
 
 class LearntCosts:
-    """Moving averages of durations, seconds, by command code."""
+    """Moving averages of durations.
 
-    __slots__ = ("learnt",)
+    ``seconds`` is there for one look-up per request and device: code -> seconds. Only `learn` and `decay` change it.
+    """
+
+    __slots__ = ("_asked", "seconds")
 
     def __init__(self) -> None:
-        self.learnt: dict[bytes, tuple[float, float]] = {}  # code -> (seconds, when)
+        self.seconds: dict[bytes, float] = {}
+        self._asked: set[bytes] = set()
 
-    def expected(self, code: bytes, now: float) -> float | None:
-        """Seconds the command would take; None where it was never seen."""
-        known = self.learnt.get(code)
-        if known is None:
-            return None
-        seconds, learnt = known
-        idle = now - learnt - FRESH
-        return seconds if idle <= 0.0 else seconds * 0.5 ** (idle / _HALF_LIFE)
+    def learn(self, code: bytes, seconds: float) -> None:
+        before = self.seconds.get(code)
+        self.seconds[code] = seconds if before is None else before + _WEIGHT * (seconds - before)
+        self._asked.add(code)
 
-    def learn(self, code: bytes, seconds: float, now: float) -> None:
-        known = self.learnt.get(code)
-        if known is None:
-            self.learnt[code] = (seconds, now)
-            return
-        before, learnt = known
-        idle = now - learnt - FRESH
-        if idle > 0.0:
-            before *= 0.5 ** (idle / _HALF_LIFE)
-        self.learnt[code] = (before + _WEIGHT * (seconds - before), now)
+    def decay(self, elapsed: float) -> None:
+        """``elapsed`` seconds have passed since the last call: forget a part of what was not learnt anew meanwhile."""
+        factor = 0.5 ** (elapsed / _HALF_LIFE)
+        for code, seconds in self.seconds.items():
+            if code not in self._asked:
+                self.seconds[code] = seconds * factor
+        self._asked.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from .cost import DECAY_EVERY
 from .exchange import Exchange
 from .judgement import compare
 from .snapshot import Outcome
@@ -22,17 +23,12 @@ class Deadlines:
 
     def __init__(self, group: Group, now: float) -> None:
         self._group = group
-        self._compared = self._remembered = now
+        self._decayed = self._compared = self._remembered = now
 
     def expire(self, now: float) -> None:
         group = self._group
-        group.budget.earn(group.arrived)
-        group.arrived = 0
-        group.proxy_duration.fold()
-        for command in group.commands.all:
-            command.count.duration.fold()
+        self._count_what_came()
         for device in group.devices:
-            device.duration.fold()
             health = device.health
             device.tracker.tick(now)
             if device.health is not health:
@@ -50,12 +46,30 @@ class Deadlines:
             pin.expire(now)
             if pin.upstream is None and now >= pin.give_up_at:
                 group.refuse_pin(pin)
+        self._now_and_then(now)
+
+    def _count_what_came(self) -> None:
+        """What the hot path only notes down."""
+        group = self._group
+        group.budget.earn(group.arrived)
+        group.arrived = 0
+        group.proxy_duration.fold()
+        for command in group.commands.all:
+            command.count.duration.fold()
+        for device in group.devices:
+            device.duration.fold()
+
+    def _now_and_then(self, now: float) -> None:
+        if now - self._decayed >= DECAY_EVERY:
+            for device in self._group.devices:
+                device.costs.decay(now - self._decayed)
+            self._decayed = now
         if now - self._compared >= _COMPARE_EVERY:
             self._compared = now
-            compare(group, now)
+            compare(self._group, now)
         if now - self._remembered >= _REMEMBER_EVERY:
             self._remembered = now
-            for device in group.devices:
+            for device in self._group.devices:
                 device.remember()
 
     def _expire_attempts(self, upstream: Upstream, now: float) -> None:

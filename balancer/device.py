@@ -71,7 +71,7 @@ class Device:
         self.on_trial = False  # the scheduler's verdict: gets one request at a time
         self.ramp_start: float | None = None  # since when it is in slow start
         self.costs = LearntCosts()
-        self.learnt = self.costs.learnt
+        self.usual = self.costs.seconds  # what each command usually takes here, by code
         self.ok = 0  # attempts answered with what was asked for
         self.outcomes: dict[str, int] = {}  # how the others ended
         self.duration = Histogram(bounds)
@@ -121,8 +121,7 @@ class Device:
 
     def begin(self, code: bytes) -> float:
         """The only place where `outstanding` grows; gives the seconds by which `work` has grown."""
-        learnt = self.learnt.get(code)
-        cost = UNKNOWN_COST if learnt is None else learnt[0]
+        cost = self.usual.get(code, UNKNOWN_COST)
         self.work += cost
         self.outstanding += 1
         return cost

@@ -163,7 +163,7 @@ class Group:
             if not error:
                 device.ok += 1
                 if exchange.command.known:  # else clients could fill the memory with codes of their own
-                    device.costs.learn(exchange.code, now - attempt.sent_at, now)
+                    device.costs.learn(exchange.code, now - attempt.sent_at)
         if upstream.owner is None:
             if not upstream.free and upstream.has_room:
                 upstream.free = True

@@ -11,7 +11,7 @@ from typing import Final
 from config.model import Policy
 from health.state import Health
 
-from .cost import FRESH, UNKNOWN_COST
+from .cost import UNKNOWN_COST
 from .device import Device
 
 _MOST: Final = float("inf")
@@ -100,18 +100,14 @@ class Scheduler:
                 if self._ahead_of_its_share(device, weight):
                     continue
             if by_work:
-                learnt = device.learnt.get(code)
-                if learnt is not None and now - learnt[1] <= FRESH:
-                    cost = learnt[0]
-                else:
-                    cost = device.costs.expected(code, now) or self._typical_cost(code, now)
+                cost = device.usual.get(code) or self._typical_cost(code)
                 score = (device.work + cost) / weight
                 tie = _TIE * cost / weight
             else:
                 score = (device.outstanding + 1) / weight
                 tie = 0.0
             # Among those that are as good as equal, the one that was picked longest ago.
-            if score + tie < lowest or (score - tie <= lowest and device.turn < turn):
+            if score + tie < lowest or (device.turn < turn and score - tie <= lowest):
                 best, lowest, turn = device, score, device.turn
         if best is not None:
             self._turn += 1
@@ -144,9 +140,9 @@ class Scheduler:
         credit[best.name] -= total
         return best
 
-    def _typical_cost(self, code: bytes, now: float) -> float:
+    def _typical_cost(self, code: bytes) -> float:
         """What the command takes on the quickest device that knows it, for one that does not yet."""
-        known = [cost for device in self.serving if (cost := device.costs.expected(code, now)) is not None]
+        known = [cost for device in self.serving if (cost := device.usual.get(code))]
         return min(known, default=UNKNOWN_COST)
 
     def _ahead_of_its_share(self, device: Device, weight: float) -> bool:

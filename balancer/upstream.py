@@ -110,10 +110,16 @@ class Upstream:
         if decoder.fresh and data.find(b"]") == len(data) - 1 and data.startswith(b"["):
             self._answered(data, now)  # the usual case: one read, one answer
             return
+        whole = decoder.whole_frames(data) if decoder.fresh else None
+        if whole is not None:
+            for answer in whole:
+                if not self._answered(answer, now):
+                    return
+            return
         try:
             decoder.receive(data)
-            while (answer := decoder.next_frame()) is not None:
-                if not self._answered(answer, now):
+            while (frame := decoder.next_frame()) is not None:
+                if not self._answered(frame, now):
                     return
         except WireError as exc:
             self._misbehaved(str(exc))

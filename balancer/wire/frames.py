@@ -30,6 +30,8 @@ class Decoder(Protocol):
     def fresh(self) -> bool:
         """Whether bytes that are just one frame, and no longer than `SHORT`, need not be fed at all."""
 
+    def whole_frames(self, data: bytes) -> list[bytes] | None: ...
+
     def receive(self, data: bytes) -> None: ...
 
     def next_frame(self) -> bytes | None: ...
@@ -57,6 +59,16 @@ class BracketDecoder:
     @property
     def partial(self) -> bool:
         return self._position < len(self._buffer)
+
+    def whole_frames(self, data: bytes) -> list[bytes] | None:
+        """The frames, where the bytes are nothing but whole frames; None where `receive` must see to them.
+
+        To be called only while `fresh`, with at most `SHORT` bytes: a quicker way to the same frames.
+        """
+        pieces = data.split(b"]")
+        if pieces.pop():
+            return None
+        return [piece + b"]" for piece in pieces] if all(piece[:1] == b"[" for piece in pieces) else None
 
     def receive(self, data: bytes) -> None:
         self.fresh = False
@@ -118,6 +130,9 @@ class LengthDecoder:
         self._limit = limit
         self._header = header
         self._single = single
+
+    def whole_frames(self, data: bytes) -> list[bytes] | None:
+        return None
 
     @property
     def fresh(self) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer.cost import DECAY_EVERY
 from balancer.device import Device
 from balancer.scheduler import Scheduler
 from balancer.snapshot import Will
@@ -175,14 +176,14 @@ class TestLeastOutstanding:
     def test_work_counts_and_not_the_number_of_requests(self) -> None:
         key_pair, echoes = device("a", outstanding=1), device("b", outstanding=3)
         for each in (key_pair, echoes):
-            each.costs.learn(b"ECHO", 0.001, NOW)
+            each.costs.learn(b"ECHO", 0.001)
         key_pair.work, echoes.work = 2.0, 0.003
         assert scheduler(key_pair, echoes, policy=WORK).pick(b"ECHO", NOW) is echoes
         assert scheduler(key_pair, echoes, policy=COUNT).pick(b"ECHO", NOW) is key_pair
 
     def test_a_device_that_does_not_know_the_command_is_judged_by_the_quickest_that_does(self) -> None:
         new, slow = device("a"), device("b")
-        slow.costs.learn(b"GRSA", 0.5, NOW)
+        slow.costs.learn(b"GRSA", 0.5)
         made = scheduler(new, slow, policy=WORK)
         assert {made.pick(b"GRSA", NOW) for _ in range(4)} == {new, slow}
 
@@ -248,12 +249,12 @@ def closed_loop(policy: Policy, clients: int, durations: dict[str, float], reque
     made = scheduler(*devices.values(), policy=policy)
     answered: Counter[str] = Counter()
     events: list[tuple[float, int, str, float, float]] = []
-    now, waiting = NOW, clients
+    now, decayed, waiting = NOW, NOW, clients
     for number in range(requests):
         while waiting:
             picked = made.pick(b"ECHO", now)
             assert picked is not None
-            expected = picked.costs.expected(b"ECHO", now) or 0.001
+            expected = picked.usual.get(b"ECHO", 0.001)
             picked.work += expected
             picked.outstanding += 1
             heapq.heappush(
@@ -261,10 +262,14 @@ def closed_loop(policy: Policy, clients: int, durations: dict[str, float], reque
             )
             waiting -= 1
         now, _, name, sent, expected = heapq.heappop(events)
+        while now >= decayed + DECAY_EVERY:
+            decayed += DECAY_EVERY
+            for each in devices.values():
+                each.costs.decay(DECAY_EVERY)
         done = devices[name]
         done.outstanding -= 1
         done.work = done.work - expected if done.outstanding else 0.0
-        done.costs.learn(b"ECHO", now - sent, now)
+        done.costs.learn(b"ECHO", now - sent)
         answered[name] += 1
         waiting += 1
     return answered

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.wire.errors import FramingLost, MessageTooLong, WireError
-from balancer.wire.frames import BracketDecoder, Decoder, LengthDecoder, answer_decoder, encode, request_decoder
+from balancer.wire.frames import SHORT, BracketDecoder, Decoder, LengthDecoder, answer_decoder, encode, request_decoder
 from config.model import Framing
 from tests.support.core import encoded
 
@@ -191,3 +191,17 @@ def test_errors_hold_nothing_of_what_was_received() -> None:
         with pytest.raises(WireError) as info:
             decoder.next_frame()
         assert "SECRET" not in str(info.value)
+
+
+_bytes = st.lists(st.sampled_from([b"[", b"]", b"[AOECHO;]", b"[AOECHO;AGx;]", b"\r\n", b"x", b"[[a]"]), max_size=8)
+
+
+@given(_bytes.map(b"".join).filter(bool))
+def test_the_quicker_way_finds_the_same_frames(data: bytes) -> None:
+    decoder = BracketDecoder(SHORT, strict=False)
+    quick = decoder.whole_frames(data)
+    if quick is not None:
+        decoder.receive(data)
+        assert [decoder.next_frame() for _ in quick] == quick
+        assert decoder.next_frame() is None
+        assert not decoder.partial
