@@ -20,7 +20,7 @@ from .judgement import judge
 from .pin import Pin
 from .retry import RetryBudget, may_resend
 from .scheduler import Scheduler
-from .snapshot import GroupSnapshot, Outcome, Will
+from .snapshot import Outcome, Will
 from .upstream import Upstream
 from .wire.message import is_error
 
@@ -52,6 +52,7 @@ class Group:
         self.retries: dict[str, int] = {}
         self.failovers = 0
         self.would_block = 0
+        self.may_pin: Callable[[], bool] = _always  # whether there is room for one more private connection
         self.arrived = 0  # requests since the retry budget last earned
         self.clock = clock
         self._tell = tell
@@ -95,7 +96,7 @@ class Group:
     def pin(self, label: str, ended: Callable[[bool], None], now: float) -> Pin | None:
         """Give a client a device of its own; None where no device can take it."""
         pin = Pin(label, ended, now + self.settings.queue.timeout)
-        return pin if self._open_pin(pin) else None
+        return pin if self.may_pin() and self._open_pin(pin) else None
 
     def submit_pinned(self, exchange: Exchange, pin: Pin, now: float) -> None:
         """On the pin's own connection, after what came before it."""
@@ -395,20 +396,6 @@ class Group:
         self.changed(device)
         device.keeper.wake()
 
-    def snapshot(self, wall_minus_clock: float) -> GroupSnapshot:
-        """``wall_minus_clock``: what turns the clock's seconds into Unix time."""
-        pinned: dict[str, int] = {}
-        for pin in self.pins:
-            pinned[pin.label] = pinned.get(pin.label, 0) + 1
-        return GroupSnapshot(
-            name=self.name,
-            type=self.settings.type,
-            devices=tuple(device.snapshot(wall_minus_clock) for device in self.devices),
-            commands=self.commands.snapshot(),
-            proxy_duration=self.proxy_duration.snapshot(),
-            queued=len(self.queue) + sum(len(device.waiting) for device in self.devices),
-            retries=dict(self.retries),
-            failovers=self.failovers,
-            would_block=self.would_block,
-            pinned=pinned,
-        )
+
+def _always() -> bool:
+    return True

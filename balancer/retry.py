@@ -11,9 +11,14 @@ class RetryBudget:
     """Resends are a share of the requests, with a reserve; so a failing group is not drowned in its own retries."""
 
     def __init__(self, settings: Retries) -> None:
+        self._settings: Retries | None = None
         self.configure(settings)
 
     def configure(self, settings: Retries) -> None:
+        """Take new settings; where they are the old ones, what was spent stays spent."""
+        if settings == self._settings:
+            return
+        self._settings = settings
         self._earned = settings.budget
         self._most = settings.reserve + 1.0 + settings.budget  # beside the reserve, a share must add up to one resend
         self._balance = float(settings.reserve)

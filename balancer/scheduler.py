@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from config.model import Policy
+from config.model import Policy, Role
 from health.state import Health
 
 from .cost import UNKNOWN_COST
@@ -45,6 +45,7 @@ class Scheduler:
         production = [
             device for device in devices if not device.is_backup and device.settings.balancing and not device.leaving
         ]
+        production.sort(key=lambda device: device.settings.role is not Role.PRIMARY)  # stable, the primary first
         up = [device for device in production if device.wanted and device.health is Health.UP]
         lost = len(production) - len(up)
         rested = [device for device in devices if device.is_backup and device.wanted]

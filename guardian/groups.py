@@ -22,10 +22,12 @@ from config.model import Framing
 from health.tracker import HealthTracker
 
 from .contact import Contact
+from .descriptors import Descriptors
 from .functions import GroupRules
 from .logs import RateLimited
 
 _SHORT_FRAME = 65_535  # what a two-byte length can say
+_AFTER_A_FAULT = 1.0  # seconds
 _LEAVE_WITHIN = 60.0  # seconds for what is outstanding and pinned on a device that was taken out
 
 
@@ -47,6 +49,7 @@ class RunningGroup:
         reactor: Reactor,
         nursery: trio.Nursery,
         random: Random,
+        descriptors: Descriptors,
     ) -> None:
         """``bounds``: of the histograms, seconds. Keepers run in ``nursery``."""
         self._log = structlog.get_logger(group=settings.name)
@@ -59,6 +62,7 @@ class RunningGroup:
         self._told: dict[tuple[str, object], RateLimited] = {}
         table = CommandTable(catalogue, bounds)
         self.group = Group(settings, table, bounds, reactor.clock, self._tell)
+        self.group.may_pin = lambda: not descriptors.exhausted
         self.deadlines = Deadlines(self.group, reactor.clock())
         self.rules = GroupRules(settings, catalogue, table)
 
@@ -68,6 +72,11 @@ class RunningGroup:
         held_back = limit.admit(self._reactor.clock())
         if held_back is not None:
             self._log.warning(event, held_back=held_back, **facts)
+
+    @property
+    def private_connections(self) -> int:
+        """Of pinned clients, to all devices."""
+        return sum(len(device.private) for device in self.group.devices)
 
     @property
     def longest_request(self) -> int | None:
@@ -129,13 +138,15 @@ class RunningGroup:
         return device
 
     async def _keep(self, device: Device, kept: _Kept) -> None:
-        """A device's task; a fault of ours in it costs that device until the next reload, not the proxy."""
+        """A device's task; a fault of ours in it costs that device its connections, which are then opened anew."""
         try:
             with kept.scope:
-                await kept.keeper.run()
-        except Exception as exc:  # noqa: BLE001 - the barrier of one device
-            self._log.error("a fault of the proxy's own: a device is given up", device=device.name, exc_info=exc)
-            self.group.set_will(device, Will.MAINT)
+                while True:
+                    try:
+                        await kept.keeper.run()
+                    except Exception as exc:  # noqa: BLE001 - the barrier of one device
+                        self._tell("a fault of the proxy's own", device=device.name, exc_info=exc)
+                        await trio.sleep(_AFTER_A_FAULT)
         finally:
             self._kept.pop(device, None)
             if device.leaving and device in self.group.devices:

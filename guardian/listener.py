@@ -27,7 +27,7 @@ from .functions import GroupRules
 from .handshakes import Handshakes
 from .logs import RateLimited
 
-_ACCEPTS_PER_TURN = 64
+_ACCEPTS_PER_TURN = 16  # whoever makes room for them gives its descriptor back only after the turn
 _BACKLOG = 1024
 _PAUSE_WHEN_SHORT = 0.05  # seconds without accepting when descriptors or memory ran out
 
@@ -101,9 +101,6 @@ class Listener:
     def _accept(self, listening: socket.socket, nursery: trio.Nursery) -> bool:
         """Take what waits; False when something ran short and a pause would help."""
         for _ in range(_ACCEPTS_PER_TURN):
-            if self._descriptors.exhausted and not self._handshakes.make_room():
-                self._refused("crowded", "connections", "no descriptors are left for clients")
-                return False
             try:
                 sock, address = listening.accept()
             except BlockingIOError:
@@ -113,8 +110,13 @@ class Listener:
                     self._complain("accept failed", reason=exc.strerror)
                     return False
                 continue  # the connection was gone before it was taken
+            crowded = ""
             if len(self.clients) >= self.terms.settings.limits.connections:
-                self._refused("crowded", address[0], "limits.connections is reached")
+                crowded = "limits.connections is reached"
+            elif self._descriptors.exhausted and not self._handshakes.make_room():
+                crowded = "no descriptors are left for clients"
+            if crowded:
+                self._refused("crowded", address[0], crowded)
                 sock.close()
                 continue
             self._descriptors.taken += 1
@@ -155,6 +157,9 @@ class Listener:
         rules = self.terms.rules.of(peer)
         if rules is None:
             self._refused("refused", address, "no rule of the group matches the client (unmatched: refuse)")
+            return False
+        if len(self.clients) >= self.terms.settings.limits.connections:
+            self._refused("crowded", address, "limits.connections is reached")
             return False
         client = Client(self, self._group, rules, self.terms.client, peer, self._reactor.clock())
         client.attach(Link(self._reactor, sock, client))
@@ -198,6 +203,7 @@ class Listener:
             self._group = group
             self.end_clients()
         self.terms = terms
+        self._log = structlog.get_logger(listener=terms.settings.name)
         self._handshakes.most = terms.settings.limits.handshakes
         for client in tuple(self.clients):
             rules = terms.rules.of(client.peer)

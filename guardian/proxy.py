@@ -12,6 +12,7 @@ import trio
 from balancer.snapshot import ProxySnapshot, ProxyState, Will
 from balancer.transport.reactor import Reactor
 from balancer.transport.tls import ServerSide, server_side
+from balancer.view import group_snapshot
 from config import model
 from config.catalogue import Catalogue
 from config.expiry import expiries
@@ -45,7 +46,7 @@ class Proxy:
         self.config: Config
         self._certificates: Mapping[str, float] = {}
         self.reloads = {"ok": 0, "failed": 0}
-        self._descriptors = Descriptors(raise_limit())
+        self._descriptors = Descriptors(raise_limit(), self._private_connections)
         self._intake: trio.Nursery
         self._keepers: trio.Nursery
 
@@ -100,7 +101,7 @@ class Proxy:
 
     def _new_group(self, config: Config, settings: model.Group, catalogue: Catalogue) -> RunningGroup:
         bounds = config.admin.buckets
-        return RunningGroup(settings, catalogue, bounds, self.reactor, self._keepers, self._random)
+        return RunningGroup(settings, catalogue, bounds, self.reactor, self._keepers, self._random, self._descriptors)
 
     def _listeners_for(
         self, config: Config, groups: Mapping[str, RunningGroup], sides: Mapping[str, ServerSide | None]
@@ -148,11 +149,14 @@ class Proxy:
         return ProxySnapshot(
             state=self.state,
             started=self._started,
-            groups=tuple(running.group.snapshot(wall_minus_clock) for running in self._groups.values()),
+            groups=tuple(group_snapshot(running.group, wall_minus_clock) for running in self._groups.values()),
             listeners=tuple(listener.snapshot() for listener in self._listeners.values()),
             certificates=dict(self._certificates),
             reloads=dict(self.reloads),
         )
+
+    def _private_connections(self) -> int:
+        return sum(running.private_connections for running in (*self._groups.values(), *self._former))
 
     def set_will(self, group: str, device: str, will: Will) -> None:
         """Raises LookupError, naming what does not exist."""

@@ -67,11 +67,11 @@ async def dial(
     with trio.move_on_after(timeout) as scope:
         try:
             found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as exc:
-            raise DialError(f"the name cannot be resolved: {exc.strerror or exc}") from exc
+        except (OSError, UnicodeError) as exc:
+            raise DialError(f"the name cannot be resolved: {getattr(exc, 'strerror', None) or exc}") from exc
         for family, kind, protocol, _, address in found:
-            sock = socket.socket(family, kind, protocol)
             try:
+                sock = socket.socket(family, kind, protocol)
                 return await _connect(sock, address, host, context, verify)
             except (OSError, ValueError) as exc:
                 error = DialError(

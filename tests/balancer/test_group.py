@@ -4,6 +4,7 @@ import attrs
 import pytest
 
 from balancer.snapshot import Outcome, Will
+from balancer.view import group_snapshot
 from config.model import Queue, Retries, Role
 from health.state import Health
 from tests.support.core import FakeGroup, device_settings
@@ -385,11 +386,11 @@ def test_a_lower_pipeline_after_a_reload_is_kept() -> None:
 def test_a_snapshot_counts_what_there_is() -> None:
     group = FakeGroup(*TWO).ready()
     asked = group.submit()
-    snapshot = group.group.snapshot(0.0)
+    snapshot = group_snapshot(group.group, 0.0)
     assert [device.outstanding for device in snapshot.devices] == [device.outstanding for device in group.group.devices]
     assert sum(device.outstanding for device in snapshot.devices) == 1
     group.answer(group.upstream_of(asked))
-    snapshot = group.group.snapshot(0.0)
+    snapshot = group_snapshot(group.group, 0.0)
     assert sum(device.requests for device in snapshot.devices) == 1
     assert snapshot.usable
     assert snapshot.queued == 0

@@ -284,3 +284,12 @@ def test_a_device_ten_times_slower_gets_few_requests_and_is_not_forgotten(client
 def test_equal_devices_get_equal_shares() -> None:
     answered = closed_loop(WORK, 16, {"a": 0.002, "b": 0.002, "c": 0.002})
     assert max(answered.values()) <= 1.05 * min(answered.values())
+
+
+def test_the_steady_device_is_the_primary_wherever_the_file_lists_it() -> None:
+    first, primary = device("a"), device("b", role=Role.PRIMARY)
+    made = scheduler(first, primary)
+    assert made.steady is primary
+    primary.tracker.ping_failed("gone", NOW, for_certain=True)
+    made.refresh([first, primary])
+    assert made.steady is first

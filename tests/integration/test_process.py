@@ -156,3 +156,29 @@ async def test_two_thousand_silent_connections_with_512_descriptors(pki: PkiFile
         for sock in silent:
             sock.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_pinned_clients_leave_descriptors_for_the_rest(pki: PkiFiles, tmp_path: Path) -> None:
+    """Each takes two; when there are no more, the next is refused, and everybody else goes on."""
+    device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
+    async with proxy_before_one_device(pki, tmp_path, device, descriptors=160) as proxy:
+        first = await connected(proxy, pki)
+        clients, answers = [], []
+        for _ in range(120):
+            with trio.fail_after(10):
+                try:
+                    client = await ExcryptClient.connect(proxy.address, client_tls(pki))
+                    clients.append(client)
+                    answers.append(await client.request(b"[AOQQQQ;]"))
+                except (Closed, OSError):
+                    break
+        assert answers[0] != answers[-1] or len(clients) < 120, "nobody was ever refused"
+        with trio.fail_after(5):
+            assert await first.request(ECHO) == ECHO
+        for client in clients:
+            client.close()
+        with trio.fail_after(10):
+            while (await first.request(b"[AORAND;]"))[:7] != b"[AORAND":
+                await trio.sleep(0.02)
+        first.close()
+        assert not [line for line in proxy.lines if line["level"] == "error"]

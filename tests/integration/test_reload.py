@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -174,3 +175,33 @@ async def test_will_of_the_operator_moves_requests(pki: PkiFiles, tmp_path: Path
         await world.until("hsm1", "hsm2")
         with pytest.raises(LookupError, match="hsm9"):
             world.proxy.set_will("payments", "hsm9", Will.DRAIN)
+
+
+async def test_no_more_clients_come_in_than_the_limit(pki: PkiFiles, tmp_path: Path) -> None:
+    async with two_devices(pki, tmp_path) as world:
+        change(world, f"ca: [{pki.ca}]}}\n\ngroups", f"ca: [{pki.ca}]}}\n    limits: {{connections: 3}}\n\ngroups")
+        served = 0
+
+        async def come() -> None:
+            nonlocal served
+            with contextlib.suppress(Closed):
+                client = await world.client()
+                if await client.request(ECHO) == ECHO:
+                    served += 1
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(12):
+                nursery.start_soon(come)
+        assert served == 3
+        assert world.proxy.snapshot().listeners[0].handshakes["crowded"] == 9
+
+
+async def test_a_device_with_another_address_is_shown_once(pki: PkiFiles, tmp_path: Path) -> None:
+    async with two_devices(pki, tmp_path) as world, trio.open_nursery() as nursery:
+        pinned = await world.client()
+        await pinned.request(b"[AOQQQQ;]")
+        await nursery.start((moved := SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))).serve)
+        change(world, f":{world.devices['hsm1'].port}", f":{moved.port}")
+        assert [device.name for device in world.group.devices] == ["hsm1", "hsm2"]
+        await world.until("hsm1", "hsm2")
+        nursery.cancel_scope.cancel()
