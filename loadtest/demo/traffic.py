@@ -128,7 +128,8 @@ class Traffic:
                     await trio.sleep(_PAUSE)
                 await trio.sleep(random.expovariate(1 / _PAUSE))
         finally:
-            await client.close()
+            with trio.move_on_after(1, shield=True):
+                await client.close()
 
 
 def _hex(data: bytes) -> str:
