@@ -14,6 +14,7 @@ from loadtest.simhsm.message import parse
 from .tally import Tally
 
 OUTCOME_UNKNOWN: Final = "903"
+_GOODBYE: Final = 1.0  # seconds
 _PATIENCE: Final = 15.0  # seconds; more than the proxy takes to give up
 _LOST: Final[dict[type[BaseException], str]] = {trio.TooSlowError: f"no answer in {_PATIENCE:.0f} s"}
 
@@ -65,9 +66,11 @@ class Client:
             raise Unanswered
 
     async def close(self) -> None:
-        if self._stream is not None:
-            await trio.aclose_forcefully(self._stream)
-            self._stream = None
+        """Without TLS's goodbye; also when cancelled."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with trio.move_on_after(_GOODBYE, shield=True):
+                await trio.aclose_forcefully(stream)
 
     async def _exchange(self, request: bytes) -> bytes:
         if self._stream is None:
