@@ -52,7 +52,7 @@ class Group:
         self.retries: dict[str, int] = {}
         self.failovers = 0
         self.would_block = 0
-        self.may_pin: Callable[[], bool] = _always  # whether there is room for one more private connection
+        self.may_pin: Callable[[], bool] = lambda: True  # whether there is room for one more private connection
         self.arrived = 0  # requests since the retry budget last earned
         self.clock = clock
         self._tell = tell
@@ -395,7 +395,3 @@ class Group:
             device.tracker.forget(now)
         self.changed(device)
         device.keeper.wake()
-
-
-def _always() -> bool:
-    return True
