@@ -169,7 +169,8 @@ class SimulatedDevice:
         with trio.CancelScope() as scope:
             self._open[connection] = scope
             try:
-                if self.connections_most is not None and len(self._open) > self.connections_most:
+                crowded = self.connections_most is not None and len(self._open) > self.connections_most
+                if crowded or self._dead:  # dead: it was accepted just before the power went
                     stream.abort()
                     return
                 if await self._greeted(connection):
