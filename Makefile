@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements-dev.lock
 
-.PHONY: setup demo test lint check soak compare bench lock clean
+.PHONY: setup demo test lint check compare lock clean
 
 setup: $(STAMP)
 
@@ -30,10 +30,6 @@ lint: setup
 	$(BIN)/flake8-async --disable ASYNC109,ASYNC110,ASYNC114,ASYNC120,ASYNC121,ASYNC9 $$(git ls-files 'guardian/*.py' 'balancer/*.py' 'health/*.py' 'config/*.py' 'loadtest/*.py')
 
 check: lint test
-
-# Longer than the suite may take.
-soak: setup
-	@$(BIN)/python -m pytest -m soak --timeout 900 $(ARGS)
 
 # CPU per request beside HAProxy; needs haproxy, a C compiler and OpenSSL's headers.
 compare: setup
