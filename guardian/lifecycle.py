@@ -7,18 +7,16 @@ from typing import Final
 import structlog
 import trio
 
-from balancer.snapshot import ProxyState
-
 from .proxy import Proxy
 
 _LOOK_EVERY: Final = 0.02
 _LAST_WORDS: Final = 0.3  # seconds for clients to read their last answer and to be told 908
 
 
-async def drain(proxy: Proxy, timeout: float) -> bool:
+async def drain(proxy: Proxy, timeout: float) -> None:
     """Stop taking clients and requests, and wait for outstanding answers, ``timeout`` seconds at most.
 
-    Requests that still arrive are answered 908. Says whether everything was answered.
+    Requests that still arrive are answered 908.
     """
     log = structlog.get_logger()
     log.info("draining", outstanding=proxy.owed, timeout=timeout)
@@ -34,5 +32,3 @@ async def drain(proxy: Proxy, timeout: float) -> bool:
     if scope.cancelled_caught:
         log.warning("drain timed out", outstanding=proxy.owed)
     proxy.close_clients()
-    assert proxy.state is ProxyState.DRAINING
-    return not scope.cancelled_caught

@@ -139,18 +139,6 @@ def device_side(tls: DeviceTls, host: str) -> DeviceSide | None:
     return DeviceSide(context=context, policy=policy)
 
 
-def server_context(tls: ListenerTls) -> ssl.SSLContext | None:
-    """The context of `server_side` alone. Whoever serves with it must check every client by its policy."""
-    side = server_side(tls)
-    return side.context if side is not None else None
-
-
-def device_context(tls: DeviceTls, host: str) -> ssl.SSLContext | None:
-    """The context of `device_side` alone. Whoever dials with it must check every device by its policy."""
-    side = device_side(tls, host)
-    return side.context if side is not None else None
-
-
 def verified_chain(sock: ssl.SSLSocket) -> tuple[bytes, ...]:
     """The chain in DER as the handshake verified it, leaf first and root last; empty if resumed or not verified."""
     if hasattr(sock, "get_verified_chain"):  # from Python 3.13 on
