@@ -42,6 +42,7 @@ class GroupCommand:
     repeatable: bool = attrs.field(init=False)  # may be sent to another device after a failure
     own_device: bool = attrs.field(init=False)  # its answer belongs to one device: always the same one is asked
     private: bool = attrs.field(init=False)  # must not travel on a shared connection
+    fences: bool = attrs.field(init=False)  # a client's other requests neither pass it nor are passed by it
     provable: bool = attrs.field(init=False)  # may be what proves a device in probation: costs nothing if it fails
 
     def __attrs_post_init__(self) -> None:
@@ -49,6 +50,7 @@ class GroupCommand:
         put(self, "repeatable", self.effect.repeatable)
         put(self, "own_device", self.effect is Effect.DEVICE)
         put(self, "private", not self.known or self.effect in (Effect.SESSION, Effect.PINNED))
+        put(self, "fences", self.private or self.effect is Effect.WRITE)
         put(self, "provable", self.effect is Effect.READ)
 
 

@@ -42,10 +42,14 @@ class Deadlines:
         if group.queue:
             group.queue, expired = _split(group.queue, now)
             self._give_up(expired)
-        for pin in tuple(group.pins):
-            pin.expire(now)
-            if pin.upstream is None and now >= pin.give_up_at:
-                group.refuse_pin(pin)
+        for session in tuple(group.sessions.waiting):
+            session.queue, expired = _split(session.queue, now)
+            self._give_up(expired)
+            for lane in tuple(session.lanes.values()):
+                lane.bound, expired = _split(lane.bound, now)
+                self._give_up(expired)
+        group.sessions.look(now)
+        group.pins.expire(now)
         self._now_and_then(now)
 
     def _count_what_came(self) -> None:

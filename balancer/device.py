@@ -17,6 +17,7 @@ from .snapshot import DeviceSnapshot, Will
 
 if TYPE_CHECKING:
     from .exchange import Attempt, Exchange
+    from .owner import Owner
     from .pin import Pin
     from .upstream import Upstream
 
@@ -29,8 +30,8 @@ class Keeper(Protocol):
     def wake(self) -> None:
         """Look again at once: something was lost, or somebody decided."""
 
-    def open_private(self, pin: Pin) -> None:
-        """Connect for a pinned client; the group is told, either way."""
+    def open_private(self, owner: Owner) -> None:
+        """Connect for a pinned client or a session; the group is told, either way."""
 
     def lost_unused(self) -> None:
         """A connection was lost soon after it was opened, and nothing was ever answered on it."""
@@ -41,7 +42,7 @@ class NobodyKeeps:
 
     def wake(self) -> None: ...
 
-    def open_private(self, pin: Pin) -> None: ...
+    def open_private(self, owner: Owner) -> None: ...
 
     def lost_unused(self) -> None: ...
 
@@ -61,7 +62,7 @@ class Device:
         self.work = 0.0  # seconds that what is outstanding usually takes
         self.upstreams: set[Upstream] = set()  # shared connections
         self.free: deque[Upstream] = deque()  # those of them with room
-        self.private: set[Upstream] = set()
+        self.private: set[Upstream] = set()  # those of pinned clients and of sessions
         self.dialling = 0
         self.waiting: deque[Exchange] = deque()  # exchanges that belong to this device
         self.blocked_pins: deque[Pin] = deque()  # pinned clients that wait because the device is full

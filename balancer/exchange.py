@@ -10,6 +10,7 @@ from .snapshot import Outcome
 if TYPE_CHECKING:
     from .command import GroupCommand
     from .device import Device
+    from .owner import Owner
     from .upstream import Upstream
 
 NEVER: Final = float("inf")
@@ -18,15 +19,16 @@ NEVER: Final = float("inf")
 class Exchange:
     """From a request read to its answer known. Times are seconds of the reactor's clock.
 
-    ``owner`` is None for a request that may travel on a shared connection, else the `Pin` of its client: a connection
-    refuses to send an exchange whose owner is not its own. ``done`` is called once, when `answer` and `outcome` are
-    set; an `answer` of None says that the proxy answers itself, by `outcome`.
+    ``owner`` is None for a request that may travel on a shared connection, else the `Pin` or `Session` of its client:
+    a connection refuses to send an exchange whose owner is not its own. ``done`` is called once, when `answer` and
+    `outcome` are set; an `answer` of None says that the proxy answers itself, by `outcome`.
     """
 
     __slots__ = (
         "answer",
         "arrived",
         "attempts",
+        "bound",
         "code",
         "command",
         "context",
@@ -38,6 +40,7 @@ class Exchange:
         "outcome",
         "owner",
         "queued",
+        "relogged",
         "request",
         "resent",
         "tried",
@@ -50,7 +53,7 @@ class Exchange:
         code: bytes,
         context: bytes | None,
         command: GroupCommand,
-        owner: object | None,
+        owner: Owner | None,
         done: Callable[[Exchange], None],
         now: float,
         *,
@@ -72,6 +75,8 @@ class Exchange:
         self.attempts = 0  # sendings that are still open
         self.queued = False  # waits in a queue to be sent again
         self.resent = 0
+        self.bound = False  # belongs to the device it was submitted to: never sent again, nor elsewhere
+        self.relogged = False  # its session's login was repeated for it
         self.tried: tuple[Device, ...] = ()
         self.device_seconds = 0.0  # how long the device whose answer counts had it
 

@@ -17,9 +17,13 @@ from .device import Device
 from .exchange import Attempt, Exchange
 from .histogram import Histogram
 from .judgement import judge
-from .pin import Pin
+from .login import LoginRules
+from .owner import Owner
+from .pins import Pins
 from .retry import RetryBudget, may_resend
 from .scheduler import Scheduler
+from .session import Session
+from .sessions import Sessions
 from .snapshot import Outcome, Will
 from .upstream import Upstream
 from .wire.message import is_error
@@ -45,17 +49,18 @@ class Group:
         self.devices: list[Device] = []
         self.scheduler = Scheduler(settings.balancing.policy, settings.slow_start)
         self.budget = RetryBudget(settings.retries)
+        self.logins = LoginRules(settings.sessions)
+        self.pins = Pins(self.scheduler, self.logins, clock)
+        self.sessions = Sessions(self, self.scheduler, self.logins, clock)
         self.configure(settings)
         self.queue: deque[Exchange] = deque()
-        self.pins: set[Pin] = set()
         self.proxy_duration = Histogram(bounds)
         self.retries: dict[str, int] = {}
         self.failovers = 0
         self.would_block = 0
-        self.may_pin: Callable[[], bool] = lambda: True  # whether there is room for one more private connection
         self.arrived = 0  # requests since the retry budget last earned
         self.clock = clock
-        self._tell = tell
+        self.tell = tell
 
     def configure(self, settings: model.Group) -> None:
         """Take new settings; devices are the caller's to change."""
@@ -65,6 +70,9 @@ class Group:
         self.scheduler.policy = settings.balancing.policy
         self.scheduler.slow_start = settings.slow_start
         self.budget.configure(settings.retries)
+        self.logins = LoginRules(settings.sessions)
+        self.pins.configure(settings, self.logins)
+        self.sessions.configure(settings, self.logins)
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -93,36 +101,24 @@ class Group:
         else:
             self.queue.append(exchange)
 
-    def pin(self, label: str, ended: Callable[[bool], None], now: float) -> Pin | None:
-        """Give a client a device of its own; None where no device can take it."""
-        pin = Pin(label, ended, now + self.settings.queue.timeout)
-        return pin if self.may_pin() and self._open_pin(pin) else None
+    def submit_for(self, session: Session, exchange: Exchange, now: float) -> None:
+        """For a client that is logged in, on a connection of its session."""
+        exchange.deadline = now + self._request_timeout
+        exchange.wait_until = now + self._queue_timeout
+        self.arrived += 1
+        session.submit(exchange, now)
 
-    def submit_pinned(self, exchange: Exchange, pin: Pin, now: float) -> None:
-        """On the pin's own connection, after what came before it."""
-        exchange.deadline = now + self.settings.request_timeout
-        pin.submit(exchange, now)
-
-    def unpin(self, pin: Pin) -> None:
-        """The client has left: its connection is closed, never given to anybody else."""
-        pin.over = True
-        self.pins.discard(pin)
-        if pin.device is not None:
-            pin.device.pins.discard(pin)
-        for exchange in pin.queue:
-            exchange.abandon()
-        if pin.upstream is not None:
-            pin.upstream.close("its client has left")
-
-    def _open_pin(self, pin: Pin) -> bool:
-        device = self.scheduler.pick_to_keep(pin.tried)
-        if device is None:
-            return False
-        pin.device = device
-        self.pins.add(pin)
-        device.pins.add(pin)
-        device.keeper.open_private(pin)
-        return True
+    def submit_to(self, device: Device, exchange: Exchange, now: float) -> None:
+        """To this device and no other, waiting there for room; its deadline, owner and ``bound`` are set."""
+        owner = exchange.owner
+        if isinstance(owner, Session):
+            owner.submit_to(device, exchange, now)
+        elif device.has_room and not device.waiting:
+            self._send(device, exchange, now)
+        elif device.upstreams or device.dialling:
+            device.waiting.append(exchange)
+        else:
+            exchange.finish(Outcome.NO_DEVICE, None)
 
     @property
     def hopeless(self) -> bool:
@@ -165,36 +161,38 @@ class Group:
                 device.ok += 1
                 if exchange.command.known:  # else clients could fill the memory with codes of their own
                     device.costs.learn(exchange.code, now - attempt.sent_at)
-        if upstream.owner is None:
+        owner = upstream.owner
+        if owner is None:
             if not upstream.free and upstream.has_room:
                 upstream.free = True
                 device.free.append(upstream)
             if self.queue or device.waiting or device.blocked_pins:
                 self._hand_on(device, now)
         else:
-            upstream.owner.pump(now)  # type: ignore[attr-defined]
+            if error and owner.takes(attempt, answer, now):
+                return
+            owner.freed(upstream, now)
             self._hand_on(device, now)
         if not exchange.finished:
             exchange.device_seconds = now - attempt.sent_at
             exchange.finish(Outcome.DEVICE_ERROR if error else Outcome.OK, answer)
 
     def upstream_opened(self, upstream: Upstream, now: float) -> None:
-        """A new connection, either shared or of a pin that still wants it."""
+        """A new connection, either shared or for the owner that asked for it."""
         device = upstream.device
-        pin = upstream.owner
-        if pin is None:
+        owner = upstream.owner
+        if owner is None:
             device.upstreams.add(upstream)
             upstream.free = True
             device.free.append(upstream)
             self._hand_on(device, now)
-            return
-        assert isinstance(pin, Pin)
-        device.private.add(upstream)
-        if pin.over:
-            upstream.close("its client has left")
         else:
-            pin.upstream = upstream
-            pin.pump(now)
+            device.private.add(upstream)
+            owner.opened(upstream, now)
+
+    def open_failed(self, owner: Owner, device: Device, now: float) -> None:
+        """A connection that an owner asked for could not be had, or is no longer wanted."""
+        owner.open_failed(device, now)
 
     def adopt(self, upstream: Upstream) -> None:
         """A new shared connection on which something will be sent at once: it is free when that is answered."""
@@ -204,24 +202,6 @@ class Group:
         """On a connection with room, whatever the device's limit: there must be one."""
         self._send(device, exchange, now)
 
-    def pin_failed(self, pin: Pin, now: float) -> None:
-        """The device could not be connected for a pin: try another, as long as there is time."""
-        if pin.over:
-            return
-        device = pin.device
-        assert device is not None
-        device.pins.discard(pin)
-        pin.tried += (device,)
-        if now >= pin.give_up_at or not self._open_pin(pin):
-            self.refuse_pin(pin)
-
-    def refuse_pin(self, pin: Pin) -> None:
-        """No device could be connected for it in time."""
-        self.pins.discard(pin)
-        if pin.device is not None:
-            pin.device.pins.discard(pin)
-        pin.refused()
-
     def upstream_lost(
         self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool, ours: bool
     ) -> None:
@@ -229,7 +209,8 @@ class Group:
         device = upstream.device
         device.upstreams.discard(upstream)
         device.private.discard(upstream)
-        if upstream.free:
+        owner = upstream.owner
+        if owner is None and upstream.free:
             upstream.free = False
             device.free.remove(upstream)
         requests = 0
@@ -243,18 +224,13 @@ class Group:
         if not ours:
             self._blame(upstream, reason, requests, misbehaved=misbehaved, now=now)
         self.changed(device)
-        pin = upstream.owner
-        if pin is None:
+        if owner is not None:
+            owner.connection_lost(upstream, attempts, now)
+        if owner is None or owner.roams:
             touched = upstream.link.touched
             for attempt in attempts:
                 why = "not_written" if attempt.mark >= touched else "bad_answer" if misbehaved else "lost"
                 self._attempt_failed(attempt, why, now)
-        else:
-            assert isinstance(pin, Pin)
-            self.pins.discard(pin)
-            device.pins.discard(pin)
-            if not pin.over:
-                pin.lost(attempts, now)
         self._hand_on(device, now)
 
     def _blame(self, upstream: Upstream, reason: str, requests: int, *, misbehaved: bool, now: float) -> None:
@@ -264,7 +240,7 @@ class Group:
             device.keeper.lost_unused()
         if requests or misbehaved:
             device.tracker.request_failed(reason, now, may_eject=self.others_could_serve(device))
-            self._tell("device connection lost", device=device.name, reason=reason, outstanding=requests)
+            self.tell("device connection lost", device=device.name, reason=reason, outstanding=requests)
         elif device.will is not Will.MAINT:
             device.tracker.doubt()
 
@@ -273,7 +249,9 @@ class Group:
         exchange = attempt.exchange
         if exchange.finished:
             return
-        if now >= exchange.deadline:
+        if exchange.bound and why == "not_written":
+            exchange.finish(Outcome.NO_DEVICE, None)
+        elif now >= exchange.deadline:
             exchange.finish(Outcome.TIMEOUT, None)
         elif exchange.attempts or exchange.queued:
             exchange.tried += (attempt.device,)
@@ -287,14 +265,29 @@ class Group:
         exchange.resent += why != "not_written"
         exchange.tried += (failed_on,)
         self.retries[why] = self.retries.get(why, 0) + 1
+        if exchange.owner is not None:
+            assert isinstance(exchange.owner, Session)
+            exchange.owner.submit_again(exchange, now)
+            return
         steady = self.scheduler.steady if exchange.command.own_device else None
-        device = steady or self.scheduler.pick(exchange.code, now, self._avoided(exchange))
+        device = steady or self.scheduler.pick(exchange.code, now, self.avoided(exchange))
         if device is not None and device.has_room:
             self._send(device, exchange, now)
             return
         exchange.wait_until = exchange.deadline
         exchange.queued = True
         (self.queue if steady is None else steady.waiting).appendleft(exchange)
+
+    def not_run(self, exchange: Exchange, device: Device, now: float) -> None:
+        """A device refused it for want of a login, and was lost before that was repeated: no device has run it."""
+        if exchange.finished:
+            return
+        if exchange.bound:
+            exchange.finish(Outcome.NO_DEVICE, None)
+        elif now >= exchange.deadline:
+            exchange.finish(Outcome.TIMEOUT, None)
+        else:
+            self._resend(exchange, device, "not_written", now)
 
     def ask_another_too(self, attempt: Attempt, now: float) -> None:
         """A read unanswered for its attempt time-out goes to another device as well; the first answer counts."""
@@ -307,13 +300,15 @@ class Group:
             attempt.resent = True
             self._resend(exchange, attempt.device, "timeout", now)
 
-    def _avoided(self, exchange: Exchange) -> tuple[Device, ...]:
+    def avoided(self, exchange: Exchange) -> tuple[Device, ...]:
         """Where a resent exchange does not go, unless nothing else is in service."""
         tried = exchange.tried
         return tried if any(device not in tried for device in self.scheduler.serving) else ()
 
     def _hand_on(self, device: Device, now: float) -> None:
         """Nobody waits while this device has room."""
+        if self.sessions.waiting:
+            self.sessions.hand_on(now)
         while device.blocked_pins and device.outstanding < device.limit:
             device.blocked_pins.popleft().unblocked(now)
         while device.waiting and device.has_room:
@@ -327,7 +322,7 @@ class Group:
             exchange = self.queue.popleft()
             if exchange.finished:
                 continue
-            if exchange.tried and device in self._avoided(exchange):
+            if exchange.tried and device in self.avoided(exchange):
                 passed.append(exchange)
             else:
                 self._send(device, exchange, now)
@@ -341,13 +336,13 @@ class Group:
             was, device.health_told = device.health_told, device.health
             reason = device.tracker.reason
             device.keeper.wake()
-            self._tell("device health", device=device.name, health=device.health.value, was=was.value, reason=reason)
+            self.tell("device health", device=device.name, health=device.health.value, was=was.value, reason=reason)
         before, steady = self.scheduler.serving, self.scheduler.steady
         fresh_backups = self.scheduler.refresh(self.devices)
         now = self.clock()
         if fresh_backups and before:
             self.failovers += fresh_backups
-            self._tell("backups serve", devices=sorted(self.scheduler.active_backups))
+            self.tell("backups serve", devices=sorted(self.scheduler.active_backups))
         if device.tracker.suspect or device.health is not Health.UP:
             device.keeper.wake()
         after = self.scheduler.serving
@@ -371,7 +366,9 @@ class Group:
         """Another device now answers what belongs to one device."""
         waiting, device.waiting = device.waiting, deque()
         for exchange in waiting:
-            if not exchange.finished:
+            if exchange.bound:
+                device.waiting.append(exchange)
+            elif not exchange.finished:
                 self._submit_to_its_device(exchange, now)
 
     def others_could_serve(self, device: Device) -> bool:

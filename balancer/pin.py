@@ -1,7 +1,8 @@
 """A client that stays on one device: its connection there belongs to it alone and dies with it.
 
 Who logs in, or uses a command that nobody knows and that might be a login, must neither lend its rights to others nor
-be a stranger on the next device. So it is pinned, for as long as it lives: docs/adr/0002-sharing-connections.md.
+be a stranger on the next device. Until its login is known to be good elsewhere, and for what must stay on one
+connection, it is pinned: docs/adr/0002-sharing-connections.md, docs/sessions.md.
 """
 
 from __future__ import annotations
@@ -11,22 +12,30 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .exchange import Attempt, Exchange
+from .login import Login, Replay
+from .owner import Owner
 from .snapshot import Outcome
 
 if TYPE_CHECKING:
     from .device import Device
+    from .pins import Pins
     from .upstream import Upstream
 
 
-class Pin:
+class Pin(Owner):
     """The requests of one pinned client, in order, on one connection.
 
     ``label``: the code that pinned it. ``ended(lost)`` is called once when the pin is over by no will of its client:
     with True the state on the device is gone and the client must go, with False nothing ever reached a device.
     """
 
-    def __init__(self, label: str, ended: Callable[[bool], None], give_up_at: float) -> None:
-        """``give_up_at``: when to stop looking for a device, seconds of the reactor's clock."""
+    def __init__(
+        self, pins: Pins, label: str, ended: Callable[[bool], None], give_up_at: float, logins: tuple[Login, ...] = ()
+    ) -> None:
+        """``give_up_at``: when to stop looking for a device, seconds of the reactor's clock.
+
+        ``logins`` are repeated on its connection before anything else.
+        """
         self.label = label
         self.device: Device | None = None
         self.upstream: Upstream | None = None
@@ -34,6 +43,10 @@ class Pin:
         self.give_up_at = give_up_at
         self.queue: deque[Exchange] = deque()
         self.over = False
+        self.accepted: list[Login] = []  # what its client logged in with, on this connection
+        self.roams_later = True  # whether what it did so far can be repeated on another device
+        self.logins = logins
+        self._pins = pins
         self._ended = ended
         self._blocked = False  # stands in its device's list of blocked pins
 
@@ -41,6 +54,47 @@ class Pin:
         """``exchange.owner`` is this pin; ``exchange.deadline`` is set."""
         self.queue.append(exchange)
         self.pump(now)
+
+    def opened(self, upstream: Upstream, now: float) -> None:
+        if self.over:
+            upstream.close("its client has left")
+        elif self.logins:
+            Replay(upstream, self.logins, self._pins.rules, self._pins.clock, self._logged_in).go_on(now)
+        else:
+            self.upstream = upstream
+            self.pump(now)
+
+    def _logged_in(self, upstream: Upstream, refusal: bytes | None, now: float) -> None:
+        for login in self.logins:
+            login.forget()
+        self.logins = ()
+        self.upstream = upstream
+        if self.over:
+            upstream.close("its client has left")
+        elif refusal is None:
+            self.pump(now)
+        else:
+            self._pins.login_refused()
+            upstream.close("a login was not accepted again")
+
+    def forget_logins(self) -> None:
+        """They are not needed again."""
+        for login in (*self.logins, *self.accepted):
+            login.forget()
+
+    def open_failed(self, device: Device, now: float) -> None:
+        self._pins.open_failed(self, now)
+
+    def takes(self, attempt: Attempt, answer: bytes, now: float) -> bool:
+        return False
+
+    def freed(self, upstream: Upstream, now: float) -> None:
+        self.pump(now)
+
+    def connection_lost(self, upstream: Upstream, attempts: list[Attempt], now: float) -> None:
+        self._pins.forget(self)
+        if not self.over:
+            self.lost(attempts, now)
 
     def pump(self, now: float) -> None:
         """Send what can be sent; wait in the device's list where only its limit is in the way."""
@@ -66,6 +120,7 @@ class Pin:
     def lost(self, attempts: list[Attempt], now: float) -> None:
         """The connection is gone. What may have run is in doubt; nothing goes to another device."""
         self.over = True
+        self.forget_logins()
         for attempt in attempts:
             exchange = attempt.exchange
             written = attempt.mark < attempt.upstream.link.touched
@@ -79,6 +134,7 @@ class Pin:
     def refused(self) -> None:
         """No device took it: nothing of it reached one, so its client may go on as if it had not asked."""
         self.over = True
+        self.forget_logins()
         self._end(Outcome.NO_DEVICE, lost=False)
 
     def _end(self, outcome: Outcome, *, lost: bool) -> None:

@@ -18,7 +18,7 @@ from .command import CommandCount, GroupCommand
 from .device import Device
 from .exchange import Exchange
 from .group import Group
-from .pin import Pin
+from .owner import Owner
 from .snapshot import Will
 from .transport.dial import DialError
 from .transport.link import Link
@@ -51,7 +51,7 @@ class DeviceKeeper:
         self._backoff = Backoff(random)
         self._alarm = Alarm()  # rung for a ping
         self._work = trio.Event()  # set for the pool
-        self._wanted_by: list[Pin] = []
+        self._wanted_by: list[Owner] = []
         self._pings = 0
         self._answers_seen = 0
         device.keeper = self
@@ -65,8 +65,8 @@ class DeviceKeeper:
         if self._device.tracker.suspect or self._device.health is Health.UNKNOWN:
             self._alarm.ring()
 
-    def open_private(self, pin: Pin) -> None:
-        self._wanted_by.append(pin)
+    def open_private(self, owner: Owner) -> None:
+        self._wanted_by.append(owner)
         self._work.set()
 
     def lost_unused(self) -> None:
@@ -95,9 +95,11 @@ class DeviceKeeper:
             self._work = trio.Event()
             wait = self._backoff.wait(self._reactor.clock())
             while not wait and self._wanted_by:
-                pin = self._wanted_by.pop()
-                if not pin.over:
-                    nursery.start_soon(self._open, pin)
+                owner = self._wanted_by.pop()
+                if owner.over:
+                    self._group.open_failed(owner, device, self._reactor.clock())
+                else:
+                    nursery.start_soon(self._open, owner)
             missing = self._target() - len(device.upstreams) - device.dialling
             room = (_DIALS_AT_ONCE if not self._backoff.failures else 1) - device.dialling
             if not wait:
@@ -115,30 +117,30 @@ class DeviceKeeper:
         full = device.settings.connections
         return full if device.serving or device.on_trial else min(_WARM_BACKUP, full)
 
-    async def _open(self, pin: Pin | None) -> None:
-        """Open one connection for the pool, or for a pin."""
+    async def _open(self, owner: Owner | None) -> None:
+        """Open one connection for the pool, or for an owner."""
         device = self._device
         try:
-            upstream = await self._dial(pin)
+            upstream = await self._dial(owner)
         except DialError as exc:
             if exc.refused and not device.upstreams:
                 device.tracker.ping_failed(str(exc), self._reactor.clock(), for_certain=True)
                 self._changed()
             upstream = None
         finally:
-            if pin is None:
+            if owner is None:
                 device.dialling -= 1
             self._work.set()
         now = self._reactor.clock()
-        if upstream is not None and pin is None and not self._target():
+        if upstream is not None and owner is None and not self._target():
             upstream.close("it is no longer wanted")
         elif upstream is not None:
             self._group.upstream_opened(upstream, now)
-        elif pin is not None:
-            self._group.pin_failed(pin, now)
+        elif owner is not None:
+            self._group.open_failed(owner, device, now)
         self._reactor.flush()
 
-    async def _dial(self, owner: Pin | None) -> Upstream:
+    async def _dial(self, owner: Owner | None) -> Upstream:
         """A connected upstream that the group does not know yet. Raises DialError."""
         device, settings = self._device, self._group.settings
         try:

@@ -39,9 +39,9 @@ def may_resend(exchange: Exchange, settings: Retries, budget: RetryBudget, *, wr
     """Decide for an exchange that has just lost an attempt, and take from the budget if so.
 
     What no device can have seen is always sent again. What one may have seen is sent again only when acting twice
-    changes nothing. A request with an owner belongs to one connection and is never sent elsewhere.
+    changes nothing. What belongs to one device, or to a client that is pinned to one, is never sent elsewhere.
     """
-    if exchange.owner is not None or exchange.is_ping:
+    if exchange.bound or exchange.is_ping or (exchange.owner is not None and not exchange.owner.roams):
         return False
     if not written:
         return True

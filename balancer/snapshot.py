@@ -95,6 +95,9 @@ class GroupSnapshot:
     retries: Mapping[str, int]  # requests sent again, by reason: lost, timeout, bad_answer, not_written
     failovers: int  # a backup came into service for a lost production device
     would_block: int  # requests that `mode: detect` let pass
+    sessions: int = 0  # logins that clients have now, those who share one counted once
+    # Logins by result: ok, refused, limited; repeated for a session: replayed, replay_refused, expired.
+    logins: Mapping[str, int] = attrs.field(factory=dict)
     pinned: Mapping[str, int]  # clients pinned to a device now, by the code that pinned them
 
     @property

@@ -14,6 +14,7 @@ from .wire.message import answers
 
 if TYPE_CHECKING:
     from .device import Device
+    from .owner import Owner
     from .transport.link import Link
 
 
@@ -39,8 +40,8 @@ class UpstreamOwner(Protocol):
 class Upstream:
     """Answers come in the order of the requests, one for each; anything else ends the connection.
 
-    ``owner`` is None for a shared connection, else the `Pin` whose requests alone may travel here: asserted at every
-    send.
+    ``owner`` is None for a shared connection, else the `Pin` or `Session` whose requests alone may travel here:
+    asserted at every send.
     """
 
     __slots__ = (
@@ -65,7 +66,7 @@ class Upstream:
         framing: Framing,
         longest: int,
         verify_context: bool,
-        owner: object | None,
+        owner: Owner | None,
         now: float,
     ) -> None:
         """``longest``: of an answer, bytes. ``verify_context``: an answer must have the request's ``AG``.

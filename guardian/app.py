@@ -22,12 +22,14 @@ from .admin.server import serve_admin
 from .lifecycle import drain
 from .logs import LogHandle, start
 from .proxy import Proxy
+from .secrecy import forbid_core_dumps
 
 _SWITCH_INTERVAL: Final = 0.0005  # seconds: a scrape in its thread must not hold up the loop (the default is 5 ms)
 
 
 def main(path: Path) -> int:
     """Serve until told to stop. Exit code 0 after a drain, 1 where the configuration or an address cannot be used."""
+    forbid_core_dumps()
     config = _read(path)
     if config is None:
         return 1

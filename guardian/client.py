@@ -9,7 +9,6 @@ import attrs
 
 from balancer.exchange import Exchange
 from balancer.group import Group
-from balancer.pin import Pin
 from balancer.snapshot import Outcome
 from balancer.transport.link import Link
 from balancer.transport.peers import Peer
@@ -20,8 +19,10 @@ from config.model import Framing, Limits, Refusal
 
 from .answers import CLOSES, Answers
 from .functions import Rules, Ruling
+from .route import Route
 
 _OK = Outcome.OK
+Held = tuple[bytes, bytes, bytes | None]  # a request: its bytes, code and context
 _MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no further
 _LONG_CONTEXT = 32_768  # bytes of an AG text that are not repeated where a length must say how long the answer is
 _FORGOTTEN = 5.0  # seconds after its deadline
@@ -69,7 +70,7 @@ class Client:
         self.rules = rules
         self.longest = settings.longest
         self.link: Link
-        self.pin: Pin | None = None
+        self.route = Route(group, peer.fingerprint if peer is not None else None, self._answered, self._must_end, now)
         self._owner = owner
         self._group = group
         self._settings = settings
@@ -77,6 +78,8 @@ class Client:
         self._excrypt = settings.framing is Framing.EXCRYPT
         self._decoder = request_decoder(settings.framing, settings.longest)
         self._owed: deque[Exchange] = deque()
+        self._held: Held | None = None  # a request that waits for everything before it to be answered
+        self._fence: Exchange | None = None  # nothing after it is looked at before it is answered
         self._taking = False
         self._ending = False  # nothing more is taken; the connection ends when everything owed is answered
         self._gone = False
@@ -96,7 +99,12 @@ class Client:
 
     @property
     def kind(self) -> str:
-        return "pinned" if self.pin is not None else "shared"
+        return self.route.kind
+
+    @property
+    def _stopped(self) -> bool:
+        """Whether nothing more is looked at until something is answered."""
+        return self._held is not None or self._fence is not None or len(self._owed) >= self._pipeline
 
     # --- the link -----------------------------------------------------------------------------------------------
 
@@ -112,12 +120,12 @@ class Client:
             else:
                 self._partial_since = None
                 self._begin(data, code, context, now)
-                if self._pipeline == 1 and self._owed and not self._paused:
+                if self._owed and self._stopped and not self._paused:
                     self._pause()
                 return
         self._decoder.receive(data)
         taken = self._take(now)
-        if not self._decoder.partial or len(self._owed) >= self._pipeline:
+        if not self._decoder.partial or self._stopped:
             self._partial_since = None
         elif taken or self._partial_since is None:
             self._partial_since = now
@@ -138,7 +146,7 @@ class Client:
             return taken  # the loop below, further up the stack, goes on
         self._taking = True
         try:
-            while not self._ending and len(self._owed) < self._pipeline:
+            while not self._ending and not self._stopped:
                 frame = self._decoder.next_frame()
                 if frame is None:
                     break
@@ -150,7 +158,7 @@ class Client:
             self._refuse(Refusal.MALFORMED, None, now)
         finally:
             self._taking = False
-        if not self._paused and len(self._owed) >= self._pipeline:
+        if not self._paused and self._stopped:
             self._pause()
         return taken
 
@@ -166,15 +174,26 @@ class Client:
         """Owe an answer to a well-formed request, and see to it that it comes."""
         rules = self.rules
         ruling = rules.rulings.get(code) or rules.ruling(code)
-        exchange = Exchange(frame, code, context, ruling.command, self.pin, self._answered, now)
+        if not ruling.plain and self._owed and not ruling.blocked and self._fences(ruling, frame):
+            self._held = (frame, code, context)
+            return
+        owner = self.route.owner
+        exchange = Exchange(frame, code, context, ruling.command, owner, self._answered, now)
         self._owed.append(exchange)
-        if ruling.plain and self.pin is None and not self._owner.draining:
+        if ruling.plain and owner is None and not self._owner.draining:
             self._group.submit(exchange, now)
         else:
             self._submit_with_care(exchange, ruling, now)
 
+    def _fences(self, ruling: Ruling, frame: bytes) -> bool:
+        """Whether a client's other requests must neither pass this one nor be passed by it.
+
+        A login decides on whose behalf the next one runs; a write, what the next one finds.
+        """
+        return ruling.command.fences or (ruling.command.multipart and continues(frame))
+
     def _submit_with_care(self, exchange: Exchange, ruling: Ruling, now: float) -> None:
-        """What may be blocked, may have to stay on one device, or comes too late."""
+        """What may be blocked, may change who the client is, must stay on one connection, or comes too late."""
         if self._owner.draining:
             exchange.finish(Outcome.SHUTDOWN, None)
             return
@@ -183,28 +202,14 @@ class Client:
             return
         if ruling.noticed:
             self._owner.would_block(self, exchange.code.decode("ascii"))
-        command = ruling.command
-        if self.pin is not None:
-            self._group.submit_pinned(exchange, self.pin, now)
-        elif command.private or (command.multipart and continues(exchange.request)):
-            self._submit_as_first_pinned(exchange, now)
-        else:
-            self._group.submit(exchange, now)
+        if not ruling.plain and self._fences(ruling, exchange.request):
+            self._fence = exchange
+        self.route.submit(exchange, now)
 
-    def _submit_as_first_pinned(self, exchange: Exchange, now: float) -> None:
-        """From this request on the client stays on one device, on a connection of its own."""
-        pin = self._group.pin(exchange.code.decode("ascii"), self._pin_ended, now)
-        if pin is None:
-            exchange.finish(Outcome.NO_DEVICE, None)
-            return
-        self.pin = exchange.owner = pin
-        self._group.submit_pinned(exchange, pin, now)
-
-    def _pin_ended(self, lost: bool) -> None:
-        self.pin = None
-        if lost:
-            self._ending = True
-            self._end_if_nothing_is_owed()
+    def _must_end(self) -> None:
+        """What it was on its device is lost, and it must know."""
+        self._ending = True
+        self._end_if_nothing_is_owed()
 
     def _refuse(self, refusal: Refusal, context: bytes | None, now: float) -> None:
         """Answer what is no message, in its place, and look at nothing that follows."""
@@ -223,6 +228,11 @@ class Client:
             self._deliver(owed.popleft())
             while owed and owed[0].finished:
                 self._deliver(owed.popleft())
+            if self._fence is not None and self._fence.finished:
+                self._fence = None
+            if self._held is not None and not owed and not self._ending:
+                held, self._held = self._held, None
+                self._begin(*held, self._group.clock())
             if self._ending:
                 self._end_if_nothing_is_owed()
             elif self._paused:
@@ -280,7 +290,7 @@ class Client:
             return
         if self.link.unsent < _MUCH_UNSENT:
             self._take(self._group.clock())
-        if self._paused and len(self._owed) < self._pipeline and self.link.unsent < _MUCH_UNSENT:
+        if self._paused and not self._stopped and self.link.unsent < _MUCH_UNSENT:
             self._paused = False
             self.link.resume_reading()
 
@@ -293,6 +303,9 @@ class Client:
             return
         if self._owed and now > self._owed[0].deadline + _FORGOTTEN:
             self.close()  # only a fault of ours leaves a request without an end; better no answer than waiting for ever
+            return
+        if not self._owed and self.route.waited_too_long(now):
+            self.end()  # the next part has not come; what was begun is over, and the client must know
             return
         unsent = self.link.unsent
         if not unsent:
@@ -322,7 +335,6 @@ class Client:
         for exchange in self._owed:
             exchange.abandon()
         self._owed.clear()
-        if self.pin is not None:
-            pin, self.pin = self.pin, None
-            self._group.unpin(pin)
+        self._held = None
+        self.route.leave()
         self._owner.client_gone(self)

@@ -37,7 +37,7 @@ class Ruling:
     plain: bool = attrs.field(init=False)  # nothing of it needs a second look: any device may have it at once
 
     def __attrs_post_init__(self) -> None:
-        plain = not (self.blocked or self.noticed or self.command.private or self.command.multipart)
+        plain = not (self.blocked or self.noticed or self.command.fences or self.command.multipart)
         object.__setattr__(self, "plain", plain)
 
 

@@ -62,7 +62,7 @@ class RunningGroup:
         self._told: dict[tuple[str, object], RateLimited] = {}
         table = CommandTable(catalogue, bounds)
         self.group = Group(settings, table, bounds, reactor.clock, self._tell)
-        self.group.may_pin = lambda: not descriptors.exhausted
+        self.group.pins.may_open = lambda: not descriptors.exhausted
         self.deadlines = Deadlines(self.group, reactor.clock())
         self.rules = GroupRules(settings, catalogue, table)
 

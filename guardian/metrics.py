@@ -73,6 +73,8 @@ class SnapshotCollector(Collector):
         would_block = _counter("guardian_would_block", "Requests that the mode detect let pass.", "group")
         queued = _gauge("guardian_queued", "Requests that wait for a device.", "group")
         pinned = _gauge("guardian_pinned_clients", "Clients pinned to one device.", "group")
+        sessions = _gauge("guardian_sessions", "Logins that clients have, shared ones counted once.", "group")
+        logins = _counter("guardian_logins", "Logins by how they ended.", "group", "result")
         for group in self._snapshot.groups:
             _observe(proxy, (group.name,), group.proxy_duration)
             _add_all(retries, (group.name,), group.retries, _RETRY_REASONS)
@@ -80,7 +82,10 @@ class SnapshotCollector(Collector):
             would_block.add_metric((group.name,), group.would_block)
             queued.add_metric((group.name,), group.queued)
             pinned.add_metric((group.name,), sum(group.pinned.values()))  # its keys are the clients' choice
-        yield from (proxy, retries, failovers, would_block, queued, pinned)
+            sessions.add_metric((group.name,), group.sessions)
+            for result, count in group.logins.items():
+                logins.add_metric((group.name, result), count)
+        yield from (proxy, retries, failovers, would_block, queued, pinned, sessions, logins)
 
     def _devices(self) -> Iterator[Metric]:
         requests = _counter("guardian_device_requests", "Attempts by how they ended.", "group", "device", "outcome")

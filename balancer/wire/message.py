@@ -15,6 +15,7 @@ from .errors import Malformed
 _VALUE_BYTES: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b"[]")
 _bad_field: Final = re.compile(rb";(?![A-Z0-9]{2}|\]$)").search
 _PART: Final = re.compile(rb";(?:BN1[;\]]|CH[^;\]])")
+_MORE: Final = re.compile(rb";BN1[;\]]")
 ERROR_CODE: Final = b"ERRO"
 _CODE_START, _CODE_END = 3, 7
 _HEADS_KEPT: Final = 4096
@@ -123,3 +124,8 @@ def continues(frame: bytes) -> bool:
     Any such field counts, not just the first: which of two a device reads is its secret.
     """
     return _PART.search(frame) is not None
+
+
+def announces_more(frame: bytes) -> bool:
+    """Whether a part of a request says that another one follows."""
+    return _MORE.search(frame) is not None

@@ -50,6 +50,8 @@ def _group(group: GroupSnapshot) -> dict[str, object]:
         "failovers": group.failovers,
         "would_block": group.would_block,
         "pinned": dict(group.pinned),
+        "sessions": group.sessions,
+        "logins": dict(group.logins),
         "devices": [device_status(device) for device in group.devices],
     }
 

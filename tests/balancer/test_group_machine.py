@@ -86,7 +86,7 @@ class GroupMachine(RuleBasedStateMachine):
             if asked.pin is pin and not asked.exchange.finished:
                 asked.exchange.abandon()
                 self.abandoned.add(asked)
-        self.group.group.unpin(pin)
+        self.group.group.pins.close(pin)
 
     @precondition(lambda self: self.unfinished)
     @rule(which=picks)
@@ -106,7 +106,7 @@ class GroupMachine(RuleBasedStateMachine):
         if wanted and works:
             self.group.open_private(name)
         elif wanted:
-            self.group.group.pin_failed(wanted.popleft(), self.group.now)
+            self.group.group.pins.open_failed(wanted.popleft(), self.group.now)
 
     @rule(which=picks, writes=st.integers(1, 4))
     def flush(self, which: int, writes: int) -> None:
@@ -278,7 +278,7 @@ class GroupMachine(RuleBasedStateMachine):
         for exchange in group.queue:
             if not exchange.finished:
                 for device in group.scheduler.serving:
-                    assert not device.has_room or device in group._avoided(exchange)
+                    assert not device.has_room or device in group.avoided(exchange)
         for device in self.devices:
             if any(not exchange.finished for exchange in device.waiting):
                 assert device is group.scheduler.steady

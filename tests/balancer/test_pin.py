@@ -29,11 +29,11 @@ def test_a_clients_connection_dies_with_it() -> None:
     pin = group.pin()
     assert pin is not None
     private = group.open_private("a")
-    group.group.unpin(pin)
+    group.group.pins.close(pin)
     assert not private.link.open
     assert not group["a"].private
     assert not group["a"].pins
-    assert not group.group.pins
+    assert not group.group.pins.all
     assert private not in group["a"].free
     assert group.pins_ended == [], "its own leaving is no news to it"
 
@@ -50,7 +50,7 @@ def test_a_client_that_leaves_says_nothing_against_the_device(outstanding: bool)
         asked = group.submit_pinned(pin)
         asked.exchange.abandon()
         private.link.flush()  # type: ignore[attr-defined]
-    group.group.unpin(pin)
+    group.group.pins.close(pin)
     assert device.health is Health.UP
     assert not device.tracker.suspect
     assert len(group.group.scheduler.serving) == 2
@@ -63,7 +63,7 @@ def test_a_connection_opened_for_a_client_that_has_left_is_closed() -> None:
     group = FakeGroup(ONE).ready()
     pin = group.pin()
     assert pin is not None
-    group.group.unpin(pin)
+    group.group.pins.close(pin)
     private = group.open_private("a")
     assert not private.link.open
     assert not group["a"].private
@@ -79,7 +79,7 @@ def test_a_lost_connection_leaves_writes_in_doubt_and_the_login_lost() -> None:
     assert sent.outcome is Outcome.UNKNOWN
     assert queued.outcome is Outcome.LOGIN_LOST
     assert group.pins_ended == [(pin, True)]
-    assert not group.group.pins
+    assert not group.group.pins.all
     assert group.outstanding == 0
 
 
@@ -115,13 +115,13 @@ def test_another_device_is_tried_where_one_cannot_be_connected() -> None:
     first = pin.device
     assert first is not None
     group.keepers[first].wanted.clear()
-    group.group.pin_failed(pin, group.now)
+    group.group.pins.open_failed(pin, group.now)
     assert pin.device is not first
     assert not first.pins
     assert pin.device is not None
     group.keepers[pin.device].wanted.clear()
     asked = group.submit_pinned(pin)
-    group.group.pin_failed(pin, group.now)
+    group.group.pins.open_failed(pin, group.now)
     assert asked.outcome is Outcome.NO_DEVICE
     assert group.pins_ended == [(pin, False)]
 
@@ -144,7 +144,7 @@ def test_who_is_told_that_a_pin_is_over_is_told_before_its_requests_end() -> Non
     """An ended request makes room for the client's next one, which must not be given to a pin that is over."""
     group = FakeGroup(ONE).ready()
     order: list[str] = []
-    pin = group.group.pin("RKLG", lambda lost: order.append(f"pin {lost}"), group.now)
+    pin = group.group.pins.open("RKLG", lambda lost: order.append(f"pin {lost}"), group.now)
     assert pin is not None
     exchange = group.exchange(b"[AORKLG;]", [Asked(None)], pin)  # type: ignore[arg-type]
     exchange.done = lambda _: order.append("request")
@@ -193,7 +193,7 @@ def test_no_more_clients_than_the_device_has_private_connections() -> None:
     pins = [group.pin() for _ in range(3)]
     assert [pin is not None for pin in pins] == [True, True, False]
     assert pins[0] is not None
-    group.group.unpin(pins[0])
+    group.group.pins.close(pins[0])
     assert group.pin() is not None
 
 

@@ -28,6 +28,9 @@ SECTIONS: dict[str, type[Any]] = {
     "groups[].ejection": model.Ejection,
     "groups[].queue": model.Queue,
     "groups[].retries": model.Retries,
+    "groups[].sessions": model.Sessions,
+    "groups[].sessions.login[]": model.LoginRule,
+    "groups[].sessions.login[].success": model.FieldValue,
     "groups[].functions": model.Functions,
     "groups[].clients[]": model.ClientRule,
     "groups[].clients[].match": model.Match,
@@ -73,7 +76,7 @@ def test_documented_defaults_are_those_of_the_model(title: str) -> None:
             expected = "required"
         elif default is None:
             expected = "none"
-        elif isinstance(default, attrs.Factory) or is_section(type(default)):  # type: ignore[arg-type]
+        elif isinstance(default, attrs.Factory) or is_section(type(default)) or of_sections(default):  # type: ignore[arg-type]
             expected = "see below"
         else:
             assert read(kind, written.strip("`")) == plain(default), field.name
@@ -87,6 +90,10 @@ def test_documented_choices_are_those_of_the_model(title: str) -> None:
         options = getattr(hint, "__members__", None)
         if options is not None:
             assert rows(title)[name][0] == " or ".join(f"`{option.value}`" for option in hint)
+
+
+def of_sections(default: Any) -> bool:
+    return isinstance(default, tuple) and bool(default) and is_section(type(default[0]))
 
 
 def plain(default: Any) -> Any:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from balancer.exchange import Exchange
 from balancer.snapshot import Outcome
-from config.model import DEFAULT_ERRORS, Framing, Functions, FunctionsMode, Limits, Queue, Role
+from config.model import DEFAULT_ERRORS, Framing, Functions, FunctionsMode, Limits, Queue, Role, Sessions
 from guardian.answers import Answers
 from guardian.client import Client, ClientSettings
 from guardian.functions import GroupRules
@@ -281,25 +281,70 @@ class TestBlocked:
     def test_a_login_that_is_blocked_pins_nobody(self) -> None:
         talk = Talk(functions=Functions(block=("RKLG",)))
         talk.say(b"[AORKLG;DAme;CHsecret;]")
-        assert talk.client.pin is None
-        assert not talk.group.group.pins
+        assert talk.client.route.owner is None
+        assert not talk.group.group.pins.all
         assert talk.reached == []
 
 
 class TestPinning:
-    @pytest.mark.parametrize("first", [b"[AORKLG;DAme;]", b"[AOZZZ1;]", b"[AORSAS;BN1;]", b"[AORSAS;CHstate;]"])
+    @pytest.mark.parametrize("first", [b"[AORKLG;DAme;]", b"[AOZZZ1;]"])
     def test_what_may_change_the_session_moves_the_client_to_a_connection_of_its_own(self, first: bytes) -> None:
         talk = Talk()
         talk.say(ask(0) + first + ask(1))
+        assert not talk.group.keepers[talk.group["a"]].wanted, "what came before it is not answered yet"
+        talk.answer(ask(0))
         private = talk.group.open_private("a")
+        assert list(talk.outstanding()) == [first], "nothing passes it"
         assert talk.outstanding()[first] is private
-        assert talk.outstanding()[ask(0)] is not private
         assert talk.client.kind == "pinned"
         talk.answer(first)
         assert talk.outstanding()[ask(1)] is private
         talk.answer(ask(1))
-        talk.answer(ask(0))
         assert not talk.client.busy
+        assert talk.link.reading
+
+    @pytest.mark.parametrize("last", [b"[AORSAS;CHstate;BN0;]", b"[AORSAS;BN0;]", b"[AORSAS;]"])
+    def test_parts_travel_on_one_connection_that_ends_with_the_last(self, last: bytes) -> None:
+        talk = Talk()
+        for part in (b"[AORSAS;BN1;AG1;]", b"[AORSAS;BN1;CHstate;AG2;]"):
+            talk.say(part)
+            if part.endswith(b"AG1;]"):
+                private = talk.group.open_private("a")
+            assert talk.outstanding()[part] is private
+            talk.answer(part)
+        talk.say(ask(0))
+        assert talk.outstanding()[ask(0)] is not private
+        talk.answer(ask(0))
+        talk.say(last)
+        assert talk.outstanding()[last] is private
+        talk.answer(last)
+        assert not private.link.open
+        assert talk.client.kind == "shared"
+        assert not talk.link.finishing
+
+    def test_a_lost_part_ends_the_client_so_that_the_next_is_not_taken_for_a_first_one(self) -> None:
+        talk = Talk(device_settings("a", role=Role.PRIMARY), device_settings("b"))
+        talk.say(b"[AORSAS;BN1;AG1;]")
+        [pin] = talk.group.group.pins.all
+        assert pin.device is not None
+        private = talk.group.open_private(pin.device.name)
+        talk.answer(b"[AORSAS;BN1;AG1;]")
+        talk.group.lose(private)
+        assert talk.link.finishing
+        talk.say(b"[AORSAS;CHstate;AG2;]")
+        assert b"[AORSAS;CHstate;AG2;]" not in talk.reached
+
+    def test_a_part_that_never_comes_ends_the_client(self) -> None:
+        talk = Talk(sessions=Sessions(hold=30.0))
+        talk.say(b"[AORSAS;BN1;]")
+        private = talk.group.open_private("a")
+        talk.answer(b"[AORSAS;BN1;]")
+        talk.sweep(29.0)
+        assert not talk.link.finishing
+        talk.sweep(2.0)
+        assert talk.link.finishing
+        talk.link.lose()
+        assert not private.link.open
 
     @pytest.mark.parametrize("first", [b"[AORSAS;BN0;]", b"[AORSAS;CH;]", b"[AORSAS;]", b"[AOECHO;BN1;]"])
     def test_what_cannot_change_it_stays_on_shared_ones(self, first: bytes) -> None:
@@ -324,7 +369,7 @@ class TestPinning:
         private = talk.group.open_private("a")
         talk.link.lose()
         assert not private.link.open
-        assert not talk.group.group.pins
+        assert not talk.group.group.pins.all
         assert talk.group.outstanding == 0
         assert talk.owner.gone == [talk.client]
 

@@ -14,6 +14,7 @@ from balancer.deadlines import Deadlines
 from balancer.device import Device
 from balancer.exchange import Exchange
 from balancer.group import Group
+from balancer.owner import Owner
 from balancer.pin import Pin
 from balancer.snapshot import Outcome
 from balancer.transport.link import LinkHandler
@@ -89,15 +90,15 @@ class FakeKeeper:
     """Notes what was asked of it; the test opens connections."""
 
     def __init__(self) -> None:
-        self.wanted: deque[Pin] = deque()
+        self.wanted: deque[Owner] = deque()
         self.woken = 0
         self.unused = 0
 
     def wake(self) -> None:
         self.woken += 1
 
-    def open_private(self, pin: Pin) -> None:
-        self.wanted.append(pin)
+    def open_private(self, owner: Owner) -> None:
+        self.wanted.append(owner)
 
     def lost_unused(self) -> None:
         self.unused += 1
@@ -169,7 +170,7 @@ class FakeGroup:
         self[name].tracker.ping_failed("nobody listens", self.now, for_certain=True)
         self.group.changed(self[name])
 
-    def make(self, name: str, owner: Pin | None = None) -> Upstream:
+    def make(self, name: str, owner: Owner | None = None) -> Upstream:
         """A connection that the group does not know yet."""
         device = self[name]
         upstream = Upstream(
@@ -194,7 +195,7 @@ class FakeGroup:
         return made
 
     def open_private(self, name: str) -> Upstream:
-        """Open the connection that a pin asked for longest ago."""
+        """Open the connection that a pin or a session asked for longest ago."""
         upstream = self.make(name, self.keepers[self[name]].wanted.popleft())
         self.group.upstream_opened(upstream, self.now)
         return upstream
@@ -206,7 +207,9 @@ class FakeGroup:
             self.open(device.name, connections)
         return self
 
-    def exchange(self, request: bytes, asked: list[Asked], owner: Pin | None = None, *, ping: bool = False) -> Exchange:
+    def exchange(
+        self, request: bytes, asked: list[Asked], owner: Owner | None = None, *, ping: bool = False
+    ) -> Exchange:
         code, context = parse_request(request)
 
         def done(exchange: Exchange) -> None:
@@ -225,7 +228,7 @@ class FakeGroup:
 
     def pin(self, label: str = "RKLG") -> Pin | None:
         pins: list[Pin | None] = []
-        pin = self.group.pin(label, lambda lost: self.pins_ended.append((pins[0], lost)), self.now)  # type: ignore[arg-type]
+        pin = self.group.pins.open(label, lambda lost: self.pins_ended.append((pins[0], lost)), self.now)  # type: ignore[arg-type]
         pins.append(pin)
         return pin
 
@@ -233,7 +236,7 @@ class FakeGroup:
         box: list[Asked] = []
         asked = Asked(self.exchange(request or b"[AO%b;AG%d;]" % (code.encode(), next(self._tags)), box, pin), pin=pin)
         box.append(asked)
-        self.group.submit_pinned(asked.exchange, pin, self.now)
+        self.group.pins.submit(asked.exchange, pin, self.now)
         return asked
 
     def flush(self) -> None:

@@ -1,0 +1,167 @@
+"""What logs a client in: which requests do, what success looks like, and the replay on a new connection. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Final
+
+from config.catalogue import Effect
+from config.model import FieldValue, Sessions
+
+from .command import CommandCount, GroupCommand
+from .exchange import Exchange
+from .snapshot import Outcome
+from .wire.message import field, is_error
+
+if TYPE_CHECKING:
+    from .upstream import Upstream
+
+_KEPT_AT_MOST: Final = 10_000  # identities whose failed logins are remembered
+_REPLAY: Final = GroupCommand(
+    code=b"", label="login", effect=Effect.SESSION, multipart=False, known=True, count=CommandCount((1.0,))
+)
+
+
+class Login:
+    """One login that a device has accepted, kept to be repeated on others. Shows nothing of itself."""
+
+    __slots__ = ("_bytes", "code", "context")
+
+    def __init__(self, request: bytes, code: bytes, context: bytes | None) -> None:
+        self._bytes = bytearray(request)
+        self.code = code
+        self.context = context
+
+    def __repr__(self) -> str:
+        return "<a login>"
+
+    @property
+    def request(self) -> bytes:
+        return bytes(self._bytes)
+
+    def copy(self) -> Login:
+        """One that outlives this one's `forget`."""
+        return Login(self.request, self.code, self.context)
+
+    def forget(self) -> None:
+        """Overwrite what is kept."""
+        self._bytes[:] = bytes(len(self._bytes))
+
+
+class LoginRules:
+    """A group's `sessions` settings, ready for requests and answers."""
+
+    def __init__(self, settings: Sessions) -> None:
+        self.settings = settings
+        self._success = {rule.command.encode(): _expected(rule.success) for rule in settings.login}
+        self._logout = frozenset(code.encode() for code in settings.logout)
+        self._needed = tuple(_expected(expected) for expected in settings.login_needed)
+        self._tokens = tuple(tag.encode() for tag in settings.token)
+        self._last_parts = frozenset(code.encode() for code in settings.last_parts)
+
+    def is_login(self, code: bytes) -> bool:
+        return code in self._success
+
+    def is_logout(self, code: bytes) -> bool:
+        return code in self._logout
+
+    def succeeded(self, code: bytes, answer: bytes | None) -> bool:
+        """Whether that answer to a login says yes."""
+        if answer is None or is_error(answer):
+            return False
+        tag, value = self._success[code]
+        return field(answer, tag) == value
+
+    def refused(self, code: bytes, answer: bytes) -> bool:
+        """Whether it says no. An answer that says neither asks for more, as a nonce does."""
+        tag, value = self._success[code]
+        return is_error(answer) or field(answer, tag) not in (None, value)
+
+    def holds_elsewhere(self, answer: bytes) -> bool:
+        """Whether a successful login is worth the same on another device: not where the device gave out a token."""
+        return self.settings.replay and all(field(answer, tag) is None for tag in self._tokens)
+
+    def asks_for_login(self, answer: bytes) -> bool:
+        """Whether a device refused a request because the login on its connection is no longer good."""
+        return is_error(answer) and any(field(answer, tag) == value for tag, value in self._needed)
+
+    def is_last_part(self, code: bytes) -> bool:
+        return code in self._last_parts
+
+
+def _expected(expected: FieldValue) -> tuple[bytes, bytes]:
+    return expected.tag.encode(), expected.value.encode()
+
+
+class Replay:
+    """Repeats logins on one new connection, one after the other. ``ended(answer)`` is called once.
+
+    It gets None when all were accepted, else the answer that was no success; not called when the connection is lost,
+    which its owner is told anyway.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        logins: tuple[Login, ...],
+        rules: LoginRules,
+        clock: Callable[[], float],
+        ended: Callable[[Upstream, bytes | None, float], None],
+    ) -> None:
+        self._upstream = upstream
+        self._left = deque(logins)
+        self._rules = rules
+        self._clock = clock
+        self._ended = ended
+
+    def go_on(self, now: float) -> None:
+        """Send the next one, or say that all is done."""
+        if not self._left:
+            self._ended(self._upstream, None, now)
+            return
+        login = self._left[0]
+        owner = self._upstream.owner
+        exchange = Exchange(login.request, login.code, login.context, _REPLAY, owner, self._answered, now, is_ping=True)
+        self._upstream.send(exchange, now)
+
+    def _answered(self, exchange: Exchange) -> None:
+        if exchange.outcome not in (Outcome.OK, Outcome.DEVICE_ERROR) or exchange.answer is None:
+            return
+        if self._rules.succeeded(exchange.code, exchange.answer):
+            self._left.popleft()
+            self.go_on(self._clock())
+        else:
+            self._ended(self._upstream, exchange.answer, self._clock())
+
+
+class FailedLogins:
+    """Counts refused logins by identity, so that balancing does not multiply the tries that lock an account.
+
+    An identity is whatever a client shows of itself (its certificate); those who show nothing count together.
+    """
+
+    def __init__(self) -> None:
+        self._failed: dict[Hashable, deque[float]] = {}
+
+    def note(self, identity: Hashable, now: float) -> None:
+        """A device said no."""
+        if len(self._failed) >= _KEPT_AT_MOST and identity not in self._failed:
+            self._failed.pop(next(iter(self._failed)))
+        self._failed.setdefault(identity, deque(maxlen=1000)).append(now)
+
+    def forget(self, identity: Hashable) -> None:
+        """A device said yes."""
+        self._failed.pop(identity, None)
+
+    def too_many(self, identity: Hashable, most: int, window: float, now: float) -> bool:
+        """Whether ``most`` logins were refused within the last ``window`` seconds."""
+        failed = self._failed.get(identity)
+        if failed is None:
+            return False
+        while failed and failed[0] <= now - window:
+            failed.popleft()
+        if not failed:
+            del self._failed[identity]
+            return False
+        return len(failed) >= most

@@ -1,0 +1,193 @@
+"""Which connections a client's requests travel on: shared ones, those of its session, or one of its own.
+
+A client begins anonymous, on shared connections. A login sends it to a connection of its own; accepted, and good on
+every device, it becomes a session. What nobody knows might be a login too, so its client stays on that one connection
+for good. Parts of one request hold a connection from the first to the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from balancer.exchange import Exchange
+from balancer.group import Group
+from balancer.pin import Pin
+from balancer.session import Session
+from balancer.snapshot import Outcome
+from balancer.wire.message import announces_more, continues
+from config.catalogue import Effect
+
+_ANSWERED = (Outcome.OK, Outcome.DEVICE_ERROR)
+
+
+class Route:
+    """Requests go in through `submit`, in the client's order and with nothing else outstanding where that matters.
+
+    ``answered(exchange)`` takes each end. ``must_end()`` is called when the state that the client had on a device is
+    lost: it has to go, so that it knows. ``identity`` is what the client shows of itself, None where that is nothing.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        identity: str | None,
+        answered: Callable[[Exchange], None],
+        must_end: Callable[[], None],
+        now: float,
+    ) -> None:
+        self.owner: Pin | Session | None = None  # None: anonymous
+        self._group = group
+        self._identity = identity
+        self._answered = answered
+        self._must_end = must_end
+        self._hold: Pin | None = None  # the connection of a request in several parts
+        self._held_until = now
+
+    @property
+    def kind(self) -> str:
+        if self.owner is None:
+            return "shared"
+        return "session" if self.owner.roams else "pinned"
+
+    def submit(self, exchange: Exchange, now: float) -> None:
+        """To the connections it may travel on; ``exchange.owner`` is this route's."""
+        group, command, owner = self._group, exchange.command, self.owner
+        logs_in = group.logins.is_login(exchange.code)
+        in_parts = command.effect is Effect.PINNED or (command.multipart and continues(exchange.request))
+        if logs_in and not group.sessions.admits_login(self._identity, now):
+            exchange.finish(Outcome.BUSY, None)
+        elif isinstance(owner, Pin):
+            if logs_in:
+                exchange.done = self._login_answered
+            group.pins.submit(exchange, owner, now)
+        elif logs_in:
+            self._log_in(exchange, now)
+        elif group.logins.is_logout(exchange.code):
+            self._log_out(exchange, now)
+        elif self._hold is not None and (in_parts or command.multipart):
+            self._submit_part(exchange, self._hold, now)
+        elif in_parts:
+            self._submit_first_part(exchange, now)
+        elif command.private:
+            self._stay_on_one_device(exchange, now)
+        elif owner is not None:
+            group.submit_for(owner, exchange, now)
+        else:
+            group.submit(exchange, now)
+
+    def waited_too_long(self, now: float) -> bool:
+        """Whether the next part of a request is overdue."""
+        return self._hold is not None and now >= self._held_until
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self._become(None)
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            self._group.pins.close(hold)
+
+    def _become(self, owner: Pin | Session | None) -> None:
+        """From now on requests travel on connections of that owner; let go of what there was."""
+        before, self.owner = self.owner, owner
+        if isinstance(before, Session):
+            self._group.sessions.leave(before)
+        elif before is not None:
+            self._group.pins.close(before)
+
+    def _open_pin(self, exchange: Exchange, ended: Callable[[bool], None], now: float) -> Pin | None:
+        """A connection of its own, logged in as the client is; None, and the exchange ended, where none can be had."""
+        logins = self.owner.logins if isinstance(self.owner, Session) else ()
+        pin = self._group.pins.open(exchange.code.decode("ascii"), ended, now, logins)
+        if pin is None:
+            exchange.finish(Outcome.NO_DEVICE, None)
+        else:
+            exchange.owner = pin
+        return pin
+
+    def _stay_on_one_device(self, exchange: Exchange, now: float) -> None:
+        """From this request on: nobody knows what it changes there."""
+        pin = self._open_pin(exchange, self._pin_ended, now)
+        if pin is not None:
+            pin.roams_later = False
+            self._become(pin)
+            self._group.pins.submit(exchange, pin, now)
+
+    def _pin_ended(self, lost: bool) -> None:
+        self.owner = None
+        if lost:
+            self._must_end()
+
+    # --- logging in and out -------------------------------------------------------------------------------------
+
+    def _log_in(self, exchange: Exchange, now: float) -> None:
+        """A login begins anew, on a connection that nobody has used: what the client was before is over."""
+        self._become(None)
+        pin = self._open_pin(exchange, self._pin_ended, now)
+        if pin is not None:
+            self._become(pin)
+            exchange.done = self._login_answered
+            self._group.pins.submit(exchange, pin, now)
+
+    def _login_answered(self, exchange: Exchange) -> None:
+        """Decides what the client is from now on, before the answer is passed on and the next request comes."""
+        pin = self.owner
+        if isinstance(pin, Pin) and exchange.owner is pin and exchange.outcome in _ANSWERED:
+            session = self._group.sessions.login_answered(self._identity, pin, exchange, self._group.clock())
+            if session is not None:
+                self.owner = session
+            elif pin.roams_later and not pin.accepted:
+                self._become(None)  # refused: it is nobody
+        self._answered(exchange)
+
+    def _log_out(self, exchange: Exchange, now: float) -> None:
+        """On a connection of its own, since others may share the session; then the client is anonymous."""
+        pin = self._open_pin(exchange, _nothing, now)
+        if pin is None:
+            return
+
+        def done(exchange: Exchange) -> None:
+            self._group.pins.close(pin)
+            self._answered(exchange)
+
+        exchange.done = done
+        self._become(None)
+        self._group.pins.submit(exchange, pin, now)
+
+    # --- parts --------------------------------------------------------------------------------------------------
+
+    def _submit_first_part(self, exchange: Exchange, now: float) -> None:
+        """From the first part to the last, all travel on one connection that nobody else uses."""
+        hold = self._open_pin(exchange, self._hold_ended, now)
+        if hold is not None:
+            self._hold = hold
+            self._submit_part(exchange, hold, now)
+
+    def _submit_part(self, exchange: Exchange, hold: Pin, now: float) -> None:
+        exchange.owner = hold
+        exchange.done = self._part_answered
+        self._group.pins.submit(exchange, hold, now)
+
+    def _part_answered(self, exchange: Exchange) -> None:
+        hold = self._hold
+        if hold is not None and exchange.owner is hold and not hold.over:
+            if exchange.outcome is Outcome.OK and self._more_follow(exchange):
+                self._held_until = self._group.clock() + self._group.settings.sessions.hold
+            else:
+                self._hold = None
+                self._group.pins.close(hold)
+        self._answered(exchange)
+
+    def _more_follow(self, exchange: Exchange) -> bool:
+        if exchange.command.multipart:
+            return announces_more(exchange.request)
+        return not self._group.logins.is_last_part(exchange.code)
+
+    def _hold_ended(self, lost: bool) -> None:
+        """What was begun there cannot go on anywhere: a later part sent elsewhere would be taken for a first one."""
+        self._hold = None
+        if lost:
+            self._must_end()
+
+
+def _nothing(lost: bool) -> None:
+    """A connection that ends by itself ends nothing else."""
