@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from config import model
+from config.catalogue import Effect
 from health.state import Health
 
 from .command import CommandTable
@@ -17,6 +18,7 @@ from .device import Device
 from .exchange import Attempt, Exchange
 from .histogram import Histogram
 from .judgement import judge
+from .likeness import GroupLikeness
 from .pin import Pin
 from .retry import RetryBudget, may_resend
 from .scheduler import Scheduler
@@ -45,6 +47,10 @@ class Group:
         self.devices: list[Device] = []
         self.scheduler = Scheduler(settings.balancing.policy, settings.slow_start)
         self.budget = RetryBudget(settings.retries)
+        self.likeness = GroupLikeness(settings.identity, self.devices, tell)
+        self.writes_done = 0  # those that may have changed key tables
+        self.writes_under_way: Callable[[], bool] = lambda: False
+        self.clock = clock
         self.configure(settings)
         self.queue: deque[Exchange] = deque()
         self.pins: set[Pin] = set()
@@ -54,7 +60,6 @@ class Group:
         self.would_block = 0
         self.may_pin: Callable[[], bool] = lambda: True  # whether there is room for one more private connection
         self.arrived = 0  # requests since the retry budget last earned
-        self.clock = clock
         self._tell = tell
 
     def configure(self, settings: model.Group) -> None:
@@ -65,6 +70,7 @@ class Group:
         self.scheduler.policy = settings.balancing.policy
         self.scheduler.slow_start = settings.slow_start
         self.budget.configure(settings.retries)
+        self.likeness.configure(settings.identity, self.clock())
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -174,6 +180,8 @@ class Group:
         else:
             upstream.owner.pump(now)  # type: ignore[attr-defined]
             self._hand_on(device, now)
+            if exchange.command.effect is Effect.WRITE:
+                self.likeness.recheck(device, now)
         if not exchange.finished:
             exchange.device_seconds = now - attempt.sent_at
             exchange.finish(Outcome.DEVICE_ERROR if error else Outcome.OK, answer)
@@ -229,6 +237,8 @@ class Group:
         device = upstream.device
         device.upstreams.discard(upstream)
         device.private.discard(upstream)
+        if not device.upstreams and not device.private:
+            self.likeness.lost_touch(device, now)
         if upstream.free:
             upstream.free = False
             device.free.remove(upstream)
@@ -386,6 +396,8 @@ class Group:
         now = self.clock()
         if will is device.will:
             return
+        if device.will is Will.MAINT and will is Will.READY:
+            self.likeness.vouched(device, now)
         device.will = will
         device.will_since = now
         if will is Will.MAINT:

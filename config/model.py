@@ -21,6 +21,7 @@ Name = Annotated[
         description="letters, digits, _ . and -, starting with a letter or digit, at most 63 characters",
     ),
 ]
+Tag = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2}$", description="two upper-case letters or digits")]
 # `extra` says how the file writes the number: a duration (`10s`) or a size (`256KiB`).
 Seconds = Annotated[float, Meta(gt=0, extra={"unit": "duration"})]
 SecondsOrZero = Annotated[float, Meta(ge=0, extra={"unit": "duration"})]
@@ -205,6 +206,48 @@ class ClientRule:
     functions: Functions
 
 
+class LikenessAction(enum.Enum):
+    """What becomes of a device that is not like its primary."""
+
+    OBSERVE = "observe"  # it serves; it is told and shown
+    ENFORCE = "enforce"  # it is unsafe, and serves nothing before it was shown alike
+
+
+@attrs.frozen(kw_only=True)
+class Probe:
+    """A request that every device of a group must answer alike."""
+
+    request: str
+    compare: Literal["body"] | tuple[Tag, ...] = "body"  # the whole answer but its AG, or these fields of it
+    key_table: bool | None = None  # its answer shows the key table; by default where the command is GPKM
+
+
+# What is asked in a group of HSMs where the file says nothing: both are open before login and change nothing.
+DEFAULT_PROBES: Final = (
+    Probe(request="[AOECHO;]", key_table=False),
+    Probe(request="[AOGPKM;]", key_table=True),
+)
+
+
+@attrs.frozen(kw_only=True)
+class SerialPin:
+    """Where a device says its serial number; each device's own is its ``serial``."""
+
+    serial: Tag  # the field that holds it
+    request: str = "[AOHASH;]"
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """How the devices of a group are shown to be alike."""
+
+    probes: tuple[Probe, ...] | None = None  # None: `DEFAULT_PROBES` for HSMs, which the loader puts in
+    interval: Seconds = 60.0
+    timeout: Seconds = 5.0  # for the answer to one probe
+    action: LikenessAction = LikenessAction.OBSERVE
+    pin: SerialPin | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Device:
     name: Name
@@ -219,6 +262,7 @@ class Device:
     ping_timeout: Seconds | None = None  # by default the group's
     framing: Framing | None = None  # by default the group's
     connect_timeout: Seconds = 3.0  # TCP and TLS together
+    serial: str | None = None  # the serial number that `identity.pin` must find
     tls: DeviceTls = DeviceTls()  # the loader has merged the group's into it
 
 
@@ -237,6 +281,7 @@ class Group:
     context: Context = Context.VERIFY
     queue: Queue = Queue()
     retries: Retries = Retries()
+    identity: Identity = Identity()
     functions: Functions = Functions()
     clients: tuple[ClientRule, ...] = ()
     unmatched: Literal["group", "refuse"] = "group"

@@ -1,4 +1,4 @@
-"""Whether a group's ping is a request that may be sent every few seconds for ever."""
+"""Whether a request of our own (a ping, a probe) is one that may be sent every few seconds for ever."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from .structure import Draft
 _MESSAGE: Final = re.compile(r"\[AO([A-Z0-9]{4})((?:;[A-Z0-9]{2}[ -:<-Z\\^-~]*)*);?\]", re.ASCII)
 
 
-def check(ping: Draft, catalogue: Catalogue, report: Report) -> None:
-    """The ping is one message of the protocol, and its command changes nothing on a device."""
-    place = ping.at("request")
-    found = _MESSAGE.fullmatch(ping.values["request"])
+def check(section: Draft, catalogue: Catalogue, report: Report) -> str | None:
+    """The ``request`` is one message of the protocol, and its command changes nothing on a device.
+
+    Gives its code; None where it is no message.
+    """
+    place = section.at("request")
+    found = _MESSAGE.fullmatch(section.values["request"])
     if found is None:
         report.error(place, "is no Excrypt message, must be one such as [AOECHO;AGping;]")
-        return
+        return None
     tags = [field[:2] for field in found[2].split(";")[1:]]
     if "AO" in tags:
         report.error(place, "has two AO fields, must have one, the first")
@@ -30,3 +33,4 @@ def check(ping: Draft, catalogue: Catalogue, report: Report) -> None:
         report.warn(place, f"uses {found[1]}, which is in no catalogue: is it safe to send again and again?")
     elif not command.effect.repeatable:
         report.error(place, f"uses {found[1]} (effect {command.effect.value}), must be a command that changes nothing")
+    return found[1]

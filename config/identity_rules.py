@@ -1,0 +1,73 @@
+"""Whether what a group asks its devices, to see that they are alike, can be asked and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from . import ping_request
+from .catalogue import Catalogue
+from .model import DEFAULT_PROBES, GroupType, LikenessAction
+from .problems import Report
+from .structure import Draft
+
+_OF_THE_MESSAGE: Final = ("AO", "AG")  # the code, and the echo of the request: they say nothing about a device
+_KEY_TABLE: Final = "GPKM"
+
+
+def check(group: Draft, devices: Sequence[Draft], catalogue: Catalogue, report: Report) -> None:
+    """Report what is wrong with ``identity``, and complete it: the probes, and which of them show the key table."""
+    identity: Draft = group.values["identity"]
+    if identity.known("probes") and identity.values["probes"] is None:
+        hsm = group.values.get("type") is GroupType.HSM
+        identity.values["probes"] = DEFAULT_PROBES if hsm else ()
+    elif identity.known("probes"):
+        for probe in identity.sections("probes"):
+            _probe(probe, catalogue, report)
+    _pin(identity, devices, catalogue, report)
+    if identity.known("probes", "pin", "action") and "probes" not in identity.partial:
+        nothing = not identity.values["probes"] and identity.values["pin"] is None
+        if nothing and identity.values["action"] is LikenessAction.ENFORCE:
+            report.error(identity.at("action"), "is enforce, but nothing is compared: needs probes, or pin")
+
+
+def _probe(probe: Draft, catalogue: Catalogue, report: Report) -> None:
+    if probe.known("request"):
+        code = ping_request.check(probe, catalogue, report)
+        if probe.known("key_table") and probe.values["key_table"] is None:
+            probe.values["key_table"] = code == _KEY_TABLE
+    if not probe.known("compare") or probe.values["compare"] == "body":
+        return
+    tags = probe.values["compare"]
+    if not tags and "compare" not in probe.partial:
+        report.error(probe.at("compare"), "is empty, must be body, or a list of tags")
+    for tag, place in zip(tags, probe.items["compare"], strict=True):
+        if tag in _OF_THE_MESSAGE:
+            report.error(place, f"is {tag}, which says nothing about a device: remove it")
+
+
+def _pin(identity: Draft, devices: Sequence[Draft], catalogue: Catalogue, report: Report) -> None:
+    if not identity.known("pin"):
+        return
+    pin: Draft | None = identity.values["pin"]
+    pinned: dict[str, int] = {}
+    for device in devices:
+        serial = device.values.get("serial")
+        if serial is None:
+            continue
+        place = device.at("serial")
+        if pin is None:
+            report.error(
+                place, "is compared with nothing, needs identity.pin of its group, which says where to read it"
+            )
+        elif serial in pinned:
+            report.error(place, f"is '{serial}' as on line {pinned[serial]}, must be unique: give another")
+        pinned.setdefault(serial, place.line)
+    if pin is None:
+        return
+    if pin.known("request"):
+        ping_request.check(pin, catalogue, report)
+    if pin.known("serial") and pin.values["serial"] in _OF_THE_MESSAGE:
+        report.error(pin.at("serial"), f"is {pin.values['serial']}, which says nothing about a device")
+    if not pinned and all(device.known("serial") for device in devices):
+        report.warn(identity.at("pin"), "pins nothing: no device of the group has a serial")
