@@ -47,7 +47,7 @@ class Group:
         self.devices: list[Device] = []
         self.scheduler = Scheduler(settings.balancing.policy, settings.slow_start)
         self.budget = RetryBudget(settings.retries)
-        self.likeness = GroupLikeness(settings.identity, self.devices, tell)
+        self.likeness = GroupLikeness(settings, self.devices, tell)
         self.writes_done = 0  # those that may have changed key tables
         self.writes_under_way: Callable[[], bool] = lambda: False
         self.clock = clock
@@ -70,7 +70,7 @@ class Group:
         self.scheduler.policy = settings.balancing.policy
         self.scheduler.slow_start = settings.slow_start
         self.budget.configure(settings.retries)
-        self.likeness.configure(settings.identity, self.clock())
+        self.likeness.configure(settings, self.clock())
 
     # --- requests -----------------------------------------------------------------------------------------------
 

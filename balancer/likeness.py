@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from config.model import Identity, LikenessAction, Role
+from config.model import Group, LikenessAction, Role
 from health.drift import Comparison, Difference, Portrait, compare
 from health.state import Health
 
@@ -84,7 +84,7 @@ class GroupLikeness:
     was alike (`kept`), as far as no write came after it.
     """
 
-    def __init__(self, settings: Identity, devices: list[Device], tell: Tell) -> None:
+    def __init__(self, settings: Group, devices: list[Device], tell: Tell) -> None:
         """``devices``: the group's own list, which changes with it."""
         self.settings = settings
         self.devices = devices
@@ -94,16 +94,16 @@ class GroupLikeness:
     @property
     def active(self) -> bool:
         """Whether there is anything to ask."""
-        return bool(self.settings.probes) or self.settings.pin is not None
+        return bool(self.settings.probes) or self.settings.identity.pin is not None
 
     @property
     def enforced(self) -> bool:
-        return self.active and self.settings.action is LikenessAction.ENFORCE
+        return self.active and self.settings.identity.action is LikenessAction.ENFORCE
 
-    def configure(self, settings: Identity, now: float) -> None:
+    def configure(self, settings: Group, now: float) -> None:
         """Take new settings. What was shown so far stays shown; all are looked at again."""
         before, self.settings = self.settings, settings
-        if settings == before:
+        if (settings.identity, settings.probes) == (before.identity, before.probes):
             return
         if settings.probes != before.probes:
             self.kept = None
@@ -182,7 +182,7 @@ class GroupLikeness:
     def judge(self, device: Device, portrait: Portrait, comparison: Comparison | None, now: float) -> None:
         """Draw the consequences of a check. ``comparison`` None: there was nothing to compare with."""
         known = device.likeness
-        if portrait.shown.keys() != set(self.settings.probes or ()):
+        if portrait.shown.keys() != set(self.settings.probes):
             self.recheck(device, now)  # the settings changed meanwhile
             return
         known.trouble = ""
@@ -207,7 +207,7 @@ class GroupLikeness:
         known.ended("failed", again_in=self._soon(known), now=now)
 
     def _soon(self, known: DeviceLikeness) -> float:
-        return min(_SOON * 2.0 ** min(known.failures, 10), self.settings.interval)
+        return min(_SOON * 2.0 ** min(known.failures, 10), self.settings.identity.interval)
 
     def _sets_the_standard(self, device: Device) -> bool:
         """Whether what this device shows is right by definition: the primary, while nothing speaks against it."""
@@ -234,7 +234,7 @@ class GroupLikeness:
         known.state, known.differences, known.checked_at = Likeness.ALIKE, (), now
         known.held = known.vouched = False
         device.tracker.shown_alike(now)
-        known.ended("alike", again_in=self.settings.interval, now=now)
+        known.ended("alike", again_in=self.settings.identity.interval, now=now)
         if known.untell():
             self._tell("device alike again", device=device.name)
 
@@ -245,9 +245,9 @@ class GroupLikeness:
         known.vouched = False
         if self.enforced:
             device.tracker.unlike(known.note, now)
-        known.ended("unlike", again_in=self.settings.interval * _UNLIKE, now=now)
+        known.ended("unlike", again_in=self.settings.identity.interval * _UNLIKE, now=now)
         if known.tell_once() or new:
-            action = self.settings.action.value
+            action = self.settings.identity.action.value
             self._tell("device unlike", device=device.name, differs=[str(each) for each in differences], action=action)
 
 

@@ -115,13 +115,13 @@ class Prober:
 
     async def _portrait(self, device: Device, writes: int) -> Portrait:
         """Ask it everything once. Raises PingFailed, or `_Torn` where its key table may be in the middle of a write."""
-        identity = self._group.settings.identity
+        settings = self._group.settings
         shown: dict[Probe, Sketch] = {}
-        for probe in identity.probes or ():
-            if probe.key_table and not self._undisturbed(writes):
+        for probe in settings.probes:
+            if probe.shows_key_table and not self._undisturbed(writes):
                 raise _Torn
             shown[probe] = sketch(await self._answer(device, probe.request), probe, _SALT)
-        pin, serial = identity.pin, device.settings.serial
+        pin, serial = settings.identity.pin, device.settings.serial
         if pin is None or serial is None:
             return Portrait(shown, writes)
         return Portrait(shown, writes, wrong_serial(await self._answer(device, pin.request), pin, serial, _SALT))
@@ -145,7 +145,7 @@ class Prober:
 
     async def _quiet(self) -> None:
         """Until no write is under way. Raises PingFailed where that takes too long."""
-        if not any(probe.key_table for probe in self._group.settings.identity.probes or ()):
+        if not any(probe.shows_key_table for probe in self._group.settings.probes):
             return
         with trio.move_on_after(self._group.settings.identity.timeout):
             while self._group.writes_under_way():

@@ -7,35 +7,30 @@ from typing import Final
 
 from . import ping_request
 from .catalogue import Catalogue
-from .model import DEFAULT_PROBES, GroupType, LikenessAction
+from .model import GroupType, LikenessAction
 from .problems import Report
 from .structure import Draft
 
 _OF_THE_MESSAGE: Final = ("AO", "AG")  # the code, and the echo of the request: they say nothing about a device
-_KEY_TABLE: Final = "GPKM"
 
 
 def check(group: Draft, devices: Sequence[Draft], catalogue: Catalogue, report: Report) -> None:
-    """Report what is wrong with ``identity``, and complete it: the probes, and which of them show the key table."""
+    """Report what is wrong with a group's ``identity``, and with the serial numbers of its devices."""
     identity: Draft = group.values["identity"]
-    if identity.known("probes") and identity.values["probes"] is None:
-        hsm = group.values.get("type") is GroupType.HSM
-        identity.values["probes"] = DEFAULT_PROBES if hsm else ()
-    elif identity.known("probes"):
-        for probe in identity.sections("probes"):
-            _probe(probe, catalogue, report)
+    probes = identity.values.get("probes")
+    for probe in probes or ():
+        _probe(probe, catalogue, report)
     _pin(identity, devices, catalogue, report)
-    if identity.known("probes", "pin", "action") and "probes" not in identity.partial:
-        nothing = not identity.values["probes"] and identity.values["pin"] is None
-        if nothing and identity.values["action"] is LikenessAction.ENFORCE:
-            report.error(identity.at("action"), "is enforce, but nothing is compared: needs probes, or pin")
+    if not identity.known("probes", "pin", "action") or not group.known("type") or "probes" in identity.partial:
+        return
+    nothing = not probes if group.values["type"] is not GroupType.HSM else probes == ()
+    if nothing and identity.values["pin"] is None and identity.values["action"] is LikenessAction.ENFORCE:
+        report.error(identity.at("action"), "is enforce, but nothing is compared: needs probes, or pin")
 
 
 def _probe(probe: Draft, catalogue: Catalogue, report: Report) -> None:
     if probe.known("request"):
-        code = ping_request.check(probe, catalogue, report)
-        if probe.known("key_table") and probe.values["key_table"] is None:
-            probe.values["key_table"] = code == _KEY_TABLE
+        ping_request.check(probe, catalogue, report)
     if not probe.known("compare") or probe.values["compare"] == "body":
         return
     tags = probe.values["compare"]

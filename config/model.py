@@ -221,12 +221,13 @@ class Probe:
     compare: Literal["body"] | tuple[Tag, ...] = "body"  # the whole answer but its AG, or these fields of it
     key_table: bool | None = None  # its answer shows the key table; by default where the command is GPKM
 
+    @property
+    def shows_key_table(self) -> bool:
+        return self.request[3:7] == "GPKM" if self.key_table is None else self.key_table
+
 
 # What is asked in a group of HSMs where the file says nothing: both are open before login and change nothing.
-DEFAULT_PROBES: Final = (
-    Probe(request="[AOECHO;]", key_table=False),
-    Probe(request="[AOGPKM;]", key_table=True),
-)
+DEFAULT_PROBES: Final = (Probe(request="[AOECHO;]"), Probe(request="[AOGPKM;]"))
 
 
 @attrs.frozen(kw_only=True)
@@ -241,7 +242,7 @@ class SerialPin:
 class Identity:
     """How the devices of a group are shown to be alike."""
 
-    probes: tuple[Probe, ...] | None = None  # None: `DEFAULT_PROBES` for HSMs, which the loader puts in
+    probes: tuple[Probe, ...] | None = None  # by default as `Group.probes` says
     interval: Seconds = 60.0
     timeout: Seconds = 5.0  # for the answer to one probe
     action: LikenessAction = LikenessAction.OBSERVE
@@ -286,6 +287,13 @@ class Group:
     clients: tuple[ClientRule, ...] = ()
     unmatched: Literal["group", "refuse"] = "group"
     devices: tuple[Device, ...]
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """What its devices are asked to see that they are alike."""
+        if self.identity.probes is None:
+            return DEFAULT_PROBES if self.type is GroupType.HSM else ()
+        return self.identity.probes
 
 
 @attrs.frozen(kw_only=True)

@@ -13,16 +13,13 @@ from .structure import Draft
 _MESSAGE: Final = re.compile(r"\[AO([A-Z0-9]{4})((?:;[A-Z0-9]{2}[ -:<-Z\\^-~]*)*);?\]", re.ASCII)
 
 
-def check(section: Draft, catalogue: Catalogue, report: Report) -> str | None:
-    """The ``request`` is one message of the protocol, and its command changes nothing on a device.
-
-    Gives its code; None where it is no message.
-    """
+def check(section: Draft, catalogue: Catalogue, report: Report) -> None:
+    """The ``request`` is one message of the protocol, and its command changes nothing on a device."""
     place = section.at("request")
     found = _MESSAGE.fullmatch(section.values["request"])
     if found is None:
         report.error(place, "is no Excrypt message, must be one such as [AOECHO;AGping;]")
-        return None
+        return
     tags = [field[:2] for field in found[2].split(";")[1:]]
     if "AO" in tags:
         report.error(place, "has two AO fields, must have one, the first")
@@ -33,4 +30,3 @@ def check(section: Draft, catalogue: Catalogue, report: Report) -> str | None:
         report.warn(place, f"uses {found[1]}, which is in no catalogue: is it safe to send again and again?")
     elif not command.effect.repeatable:
         report.error(place, f"uses {found[1]} (effect {command.effect.value}), must be a command that changes nothing")
-    return found[1]

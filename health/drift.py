@@ -56,7 +56,7 @@ class Portrait:
     @property
     def key_tables(self) -> Mapping[Probe, Sketch]:
         """What of it shows the key table."""
-        return {probe: shown for probe, shown in self.shown.items() if probe.key_table}
+        return {probe: shown for probe, shown in self.shown.items() if probe.shows_key_table}
 
 
 @attrs.frozen
@@ -102,7 +102,7 @@ def compare(device: Portrait, reference: Portrait) -> Comparison:
     found: list[Difference] = []
     for probe, ours in device.shown.items():
         theirs = reference.shown.get(probe)
-        if theirs is not None and (together or not probe.key_table):
+        if theirs is not None and (together or not probe.shows_key_table):
             found += _differences(probe, ours, theirs)
     if device.wrong_serial is not None:
         found.append(device.wrong_serial)
@@ -120,7 +120,7 @@ def _differences(probe: Probe, ours: Sketch, theirs: Sketch) -> list[Difference]
         unequal = [tag for tag in unequal if tag != _ORDER]
     code = probe.request[_CODE]
     return [
-        Difference(code, tag, _short(ours.get(tag)), _short(theirs.get(tag)), key_table=bool(probe.key_table))
+        Difference(code, tag, _short(ours.get(tag)), _short(theirs.get(tag)), key_table=probe.shows_key_table)
         for tag in unequal
     ]
 
