@@ -262,7 +262,6 @@ def _is_primary(device: Device) -> bool:
 def _fit_as_reference(device: Device) -> bool:
     return (
         device.likeness.state is Likeness.ALIKE
-        and not device.tracker.is_behind
         and not device.leaving
         and device.will is not Will.MAINT
         and device.health not in (Health.UNKNOWN, Health.DOWN, Health.UNSAFE)

@@ -187,6 +187,17 @@ class TestEnforced:
         assert world.serving == ["p", "a", "b"]
 
 
+class TestReload:
+    def test_answers_to_other_probes_than_todays_say_nothing(self, enforced: World) -> None:
+        enforced.check("p")
+        old = Portrait({TABLE: sketch(b"[AOGPKM;KT2;]", TABLE, b"")}, 0)
+        device = enforced.fake["b"]
+        device.likeness.due = enforced.fake.now + 60.0
+        enforced.likeness.judge(device, old, compare(old, old), enforced.fake.now)
+        assert enforced.state("b") is Likeness.UNKNOWN
+        assert device.likeness.due == enforced.fake.now, "and it is asked anew"
+
+
 class TestObserved:
     def test_it_serves_at_once(self, observed: World) -> None:
         assert observed.serving == ["p", "a", "b"]
@@ -282,6 +293,29 @@ class TestThePrimary:
         enforced.check("a")
         assert enforced.state("a") is Likeness.UNLIKE, "its version can still be compared"
 
+    def test_when_it_is_back_those_who_could_not_be_compared_are_looked_at(self, enforced: World) -> None:
+        enforced.check("p", "a", "b")
+        for name in "pab":
+            enforced.reconnect(name)
+        enforced.shows = dict.fromkeys("pabz", portrait(writes=1))
+        enforced.check("a")
+        assert enforced.state("a") is Likeness.UNKNOWN
+        enforced.shows["p"] = portrait(writes=0)
+        enforced.woken.clear()
+        enforced.check("p")
+        assert enforced.state("p") is Likeness.ALIKE
+        assert {"a", "b"} <= set(enforced.woken)
+
+    def test_with_a_wrong_serial_it_sets_no_standard_while_others_are_compared(self) -> None:
+        world = World(LikenessAction.ENFORCE, pin=PIN)
+        world.shows = dict.fromkeys("pabz", portrait(serial="right"))
+        world.check("p", "a")
+        world.shows["p"] = portrait("2", serial="wrong")
+        world.shows["b"] = portrait("3", serial="right")
+        world.check("b", "a")
+        assert world.events("likeness reference changed") == []
+        assert world.state("a") is Likeness.ALIKE
+
     def test_a_wrong_serial_is_unlike_whoever_shows_it_and_no_reference(self) -> None:
         world = World(LikenessAction.ENFORCE, pin=PIN)
         world.shows["p"] = portrait(serial="wrong")
@@ -340,6 +374,21 @@ class TestBehind:
         world.fake.group.set_will(device, Will.MAINT)
         world.fake.group.set_will(device, Will.READY)
         assert not device.tracker.is_behind
+
+    def test_a_primary_that_is_behind_is_no_measure_of_itself(self, action: LikenessAction) -> None:
+        world = World(action)
+        world.check("p", "a", "b")
+        primary = world.fake["p"]
+        primary.tracker.behind("missed a write", world.fake.now)
+        world.fake.group.changed(primary)
+        world.shows = dict.fromkeys("pabz", portrait("2", writes=1))
+        world.shows["p"] = portrait("1", writes=1)
+        world.check("p")
+        assert primary.tracker.is_behind
+        assert world.state("p") is Likeness.UNLIKE
+        world.shows["p"] = portrait("2", writes=1)
+        world.check("p")
+        assert not primary.tracker.is_behind
 
     def test_who_is_behind_is_no_reference(self, action: LikenessAction) -> None:
         world = World(action)

@@ -350,6 +350,23 @@ class TestWrites:
             assert world.scripted["a"].count(b"GPKM") > before["a"]
             nursery.cancel_scope.cancel()
 
+    async def test_a_write_that_begins_in_the_middle_of_a_check_is_waited_for(self, autojump_clock: MockClock) -> None:
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, "p", "a")
+            await trio.sleep(10)
+            world.scripted["a"].delay = 0.2
+            before = world.scripted["a"].count(b"GPKM")
+            world.group.likeness.recheck(world["a"], trio.current_time())
+            await trio.sleep(0.1)  # ECHO is on its way
+            world.group.writes_under_way = lambda: True
+            await trio.sleep(1)
+            assert world.scripted["a"].count(b"GPKM") == before
+            world.group.writes_under_way = lambda: False
+            world.group.writes_done += 1
+            await trio.sleep(1)
+            assert world.scripted["a"].count(b"GPKM") > before
+            nursery.cancel_scope.cancel()
+
     async def test_a_write_that_never_ends_is_a_failed_check(self, autojump_clock: MockClock) -> None:
         async with trio.open_nursery() as nursery:
             world = await start(nursery, "p", "a")

@@ -1,5 +1,7 @@
 """`identity` of a group and `serial` of its devices: what they mean, and what is wrong with them."""
 
+# ruff: noqa: E501 - a table of mistakes
+
 from __future__ import annotations
 
 from pathlib import Path

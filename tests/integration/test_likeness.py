@@ -95,7 +95,7 @@ async def test_enforced_it_gets_no_request_until_its_table_is_equal(pki: PkiFile
         fill(device)
         await world.until("hsm1", "hsm2", "hsm3")
         with trio.fail_after(5):
-            while set(record.request for record in list(device.journal)[before:]) <= set(OF_OURS):
+            while {record.request for record in list(device.journal)[before:]} <= set(OF_OURS):
                 await trio.sleep(0.005)
         assert not refused, refused[:3]
         nursery.cancel_scope.cancel()
