@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 
 from config import model
-from config.catalogue import Effect
 from health.state import Health
 
 from .command import CommandTable
@@ -18,15 +17,13 @@ from .device import Device
 from .exchange import Attempt, Exchange
 from .histogram import Histogram
 from .judgement import judge
-from .likeness import GroupLikeness
+from .likeness import GroupLikeness, Tell
 from .pin import Pin
 from .retry import RetryBudget, may_resend
 from .scheduler import Scheduler
 from .snapshot import Outcome, Will
 from .upstream import Upstream
 from .wire.message import is_error
-
-Tell = Callable[..., None]  # tell(event, **facts): something an operator wants to know; never a field value
 
 _OF_NO_USE = 1.0  # seconds: a connection lost sooner, with nothing answered, counts as a failed try
 
@@ -180,8 +177,7 @@ class Group:
         else:
             upstream.owner.pump(now)  # type: ignore[attr-defined]
             self._hand_on(device, now)
-            if exchange.command.effect is Effect.WRITE:
-                self.likeness.recheck(device, now)
+            self.likeness.owner_was_answered(device, exchange.command, now)
         if not exchange.finished:
             exchange.device_seconds = now - attempt.sent_at
             exchange.finish(Outcome.DEVICE_ERROR if error else Outcome.OK, answer)
@@ -237,8 +233,7 @@ class Group:
         device = upstream.device
         device.upstreams.discard(upstream)
         device.private.discard(upstream)
-        if not device.upstreams and not device.private:
-            self.likeness.lost_touch(device, now)
+        self.likeness.lost_connection(device, now)
         if upstream.free:
             upstream.free = False
             device.free.remove(upstream)
@@ -396,8 +391,7 @@ class Group:
         now = self.clock()
         if will is device.will:
             return
-        if device.will is Will.MAINT and will is Will.READY:
-            self.likeness.vouched(device, now)
+        self.likeness.willed(device, will, now)
         device.will = will
         device.will_since = now
         if will is Will.MAINT:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from config.catalogue import Effect
 from config.model import Group, LikenessAction, Role
 from health.drift import Comparison, Difference, Portrait, compare
 from health.state import Health
@@ -15,10 +16,11 @@ from health.state import Health
 from .snapshot import Likeness, LikenessSnapshot, Will
 
 if TYPE_CHECKING:
+    from .command import GroupCommand
     from .device import Device
 
 Ask = Callable[[bytes, float], Awaitable[bytes]]  # ask(request, timeout in seconds): the answer, or raises PingFailed
-Tell = Callable[..., None]
+Tell = Callable[..., None]  # tell(event, **facts): something an operator wants to know; never a field value
 
 _SOON: Final = 1.0  # seconds until a check that failed is repeated; doubles up to the interval
 _UNLIKE: Final = 0.25  # of the interval: a device that is not alike may be mended at any moment
@@ -132,8 +134,20 @@ class GroupLikeness:
         device.likeness.due = min(device.likeness.due, now)
         device.likeness.wake()
 
-    def lost_touch(self, device: Device, now: float) -> None:
-        """All its connections are gone: whoever is connected next may have lost its keys, or be another device."""
+    def fell_behind(self, device: Device, reason: str, now: float) -> None:
+        """It missed or refused a write: unsafe until it is shown equal. The caller tells the group (`changed`)."""
+        device.tracker.behind(reason, now)
+        self.recheck(device, now)
+
+    def owner_was_answered(self, device: Device, command: GroupCommand, now: float) -> None:
+        """A request on a connection of one owner was answered; a write there ran on this device alone."""
+        if command.effect is Effect.WRITE:
+            self.recheck(device, now)
+
+    def lost_connection(self, device: Device, now: float) -> None:
+        """Without any, whoever is connected next may have lost its keys, or be another device."""
+        if device.upstreams or device.private:
+            return
         known = device.likeness
         if known.state is Likeness.ALIKE:
             known.state = Likeness.UNKNOWN
@@ -141,11 +155,13 @@ class GroupLikeness:
         known.failures = 0
         self.recheck(device, now)
 
-    def vouched(self, device: Device, now: float) -> None:
-        """The operator made it ready after maintenance: his word that its key table is that of the group.
+    def willed(self, device: Device, will: Will, now: float) -> None:
+        """Ready after maintenance is the operator's word that its key table is that of the group.
 
         For the primary it is also his word that it is what the others are to be like.
         """
+        if device.will is not Will.MAINT or will is not Will.READY:
+            return
         device.likeness.vouched = True
         device.tracker.shown_equal(now)
         self.recheck(device, now)

@@ -335,8 +335,11 @@ class TestBehind:
     ) -> None:
         world = World(action)
         world.check("p", "a", "b")
-        world.fake["b"].tracker.behind("missed a write", world.fake.now)
+        world.woken.clear()
+        world.likeness.fell_behind(world.fake["b"], "missed a write", world.fake.now)
+        assert world.woken == ["b"]
         world.fake.group.changed(world.fake["b"])
+        assert "b" not in world.serving
         world.shows["b"] = portrait("2")
         world.check("b")
         shown = world.fake["b"].snapshot(0.0)

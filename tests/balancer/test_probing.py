@@ -409,9 +409,8 @@ class TestWrites:
             await trio.sleep(10)
             world.scripted["p"].answers[b"GPKM"] = b"[AOGPKM;KTa,b,c;]"
             world.group.writes_done += 1
-            world["a"].tracker.behind("missed a write", trio.current_time())
+            world.group.likeness.fell_behind(world["a"], "missed a write", trio.current_time())
             world.group.changed(world["a"])
-            world.group.likeness.recheck(world["a"], trio.current_time())
             await trio.sleep(100)
             assert world.serving == {"p"}
             assert world["a"].snapshot(0.0).behind
