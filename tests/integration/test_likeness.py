@@ -16,7 +16,7 @@ from guardian.pki import PkiFiles
 from loadtest.simhsm.device import SimulatedDevice
 from loadtest.simhsm.key import ANY_USE, Key, KeyKind
 from loadtest.simhsm.keytable import Slot
-from tests.support.estate import QUICK, Estate, device_tls, estate
+from tests.support.estate import QUICK, Estate, apply, device_tls, estate
 from tests.support.excrypt_client import ExcryptClient
 
 OF_OURS = (b"[AOECHO;AGping;]", b"[AOECHO;]", b"[AOGPKM;]")
@@ -127,3 +127,16 @@ async def test_observed_it_serves_and_status_and_log_say_what_differs(pki: PkiFi
         assert [log["device"] for log in logs if log["event"] == "device alike again"] == ["hsm3"]
         key_check_value = world.devices["hsm1"].hsm.table[0].key.check_value()  # type: ignore[union-attr]
         assert key_check_value not in str(logs)
+
+
+async def test_a_reload_to_enforce_takes_out_who_was_found_unlike(pki: PkiFiles, tmp_path: Path) -> None:
+    async with three(pki, tmp_path, "observe") as world:
+        await world.devices["hsm3"].restart(empty_keys=True)
+        await until_known(world, "unlike", "hsm3")
+        world.config.write_text(world.config.read_text().replace("action: observe", "action: enforce"))
+        apply(world.proxy, world.config)
+        await world.until("hsm1", "hsm2")
+        assert world.device("hsm3").health.value == "unsafe"
+        world.config.write_text(world.config.read_text().replace("action: enforce", "action: observe"))
+        apply(world.proxy, world.config)
+        await world.until("hsm1", "hsm2", "hsm3")
