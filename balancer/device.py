@@ -13,6 +13,7 @@ from health.tracker import HealthTracker
 
 from .cost import UNKNOWN_COST, LearntCosts
 from .histogram import Histogram, HistogramSnapshot
+from .likeness import DeviceLikeness
 from .snapshot import DeviceSnapshot, Will
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Device:
         self.tracker = tracker
         self.will = Will.READY
         self.will_since = 0.0
+        self.likeness = DeviceLikeness()
         self.health_told = tracker.health  # what operators were last told
         self.leaving = False  # a reload took it out of the configuration
         self.outstanding = 0
@@ -94,8 +96,8 @@ class Device:
 
     @property
     def wanted(self) -> bool:
-        """Whether the operator and the configuration let it serve."""
-        return self.will is Will.READY and self.settings.balancing and not self.leaving
+        """Whether the operator, the configuration and its likeness let it serve."""
+        return self.will is Will.READY and self.settings.balancing and not self.leaving and not self.likeness.held
 
     @property
     def is_backup(self) -> bool:
@@ -175,6 +177,8 @@ class Device:
                 "private": len(self.private),
             },
             ejections=dict(self.tracker.ejections),
+            likeness=self.likeness.snapshot(wall_minus_clock),
+            behind=self.tracker.is_behind,
         )
 
     def _reason(self) -> str:
@@ -184,6 +188,8 @@ class Device:
             return "balancing is off"
         if self.will is not Will.READY:
             return f"{self.will.value} by the operator"
-        if self.tracker.reason or self.serving:
-            return self.tracker.reason
+        if self.tracker.reason or self.likeness.note:
+            return self.tracker.reason or self.likeness.note
+        if self.serving:
+            return ""
         return "rests: no production device is lost" if self.is_backup else "others are preferred"

@@ -17,6 +17,7 @@ from .device import Device
 from .exchange import Attempt, Exchange
 from .histogram import Histogram
 from .judgement import judge
+from .likeness import GroupLikeness, Tell
 from .login import LoginRules
 from .owner import Owner
 from .pins import Pins
@@ -27,8 +28,6 @@ from .sessions import Sessions
 from .snapshot import Outcome, Will
 from .upstream import Upstream
 from .wire.message import is_error
-
-Tell = Callable[..., None]  # tell(event, **facts): something an operator wants to know; never a field value
 
 _OF_NO_USE = 1.0  # seconds: a connection lost sooner, with nothing answered, counts as a failed try
 
@@ -52,6 +51,10 @@ class Group:
         self.logins = LoginRules(settings.sessions)
         self.pins = Pins(self.scheduler, self.logins, clock)
         self.sessions = Sessions(self, self.scheduler, self.logins, clock)
+        self.likeness = GroupLikeness(settings, self.devices, tell)
+        self.writes_done = 0  # those that may have changed key tables
+        self.writes_under_way: Callable[[], bool] = lambda: False
+        self.clock = clock
         self.configure(settings)
         self.queue: deque[Exchange] = deque()
         self.proxy_duration = Histogram(bounds)
@@ -59,7 +62,6 @@ class Group:
         self.failovers = 0
         self.would_block = 0
         self.arrived = 0  # requests since the retry budget last earned
-        self.clock = clock
         self.tell = tell
 
     def configure(self, settings: model.Group) -> None:
@@ -73,6 +75,7 @@ class Group:
         self.logins = LoginRules(settings.sessions)
         self.pins.configure(settings, self.logins)
         self.sessions.configure(settings, self.logins)
+        self.likeness.configure(settings, self.clock())
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -173,6 +176,7 @@ class Group:
                 return
             owner.freed(upstream, now)
             self._hand_on(device, now)
+            self.likeness.owner_was_answered(device, exchange.command, now)
         if not exchange.finished:
             exchange.device_seconds = now - attempt.sent_at
             exchange.finish(Outcome.DEVICE_ERROR if error else Outcome.OK, answer)
@@ -209,6 +213,7 @@ class Group:
         device = upstream.device
         device.upstreams.discard(upstream)
         device.private.discard(upstream)
+        self.likeness.lost_connection(device, now)
         owner = upstream.owner
         if owner is None and upstream.free:
             upstream.free = False
@@ -301,9 +306,10 @@ class Group:
             self._resend(exchange, attempt.device, "timeout", now)
 
     def avoided(self, exchange: Exchange) -> tuple[Device, ...]:
-        """Where a resent exchange does not go, unless nothing else is in service."""
+        """Where a resent exchange does not go; it may where it failed, if nothing else is in service."""
         tried = exchange.tried
-        return tried if any(device not in tried for device in self.scheduler.serving) else ()
+        still_asked = exchange.attempts > 0  # by one of them, which need not be asked twice at a time
+        return tried if still_asked or any(device not in tried for device in self.scheduler.serving) else ()
 
     def _hand_on(self, device: Device, now: float) -> None:
         """Nobody waits while this device has room."""
@@ -383,6 +389,7 @@ class Group:
         now = self.clock()
         if will is device.will:
             return
+        self.likeness.willed(device, will, now)
         device.will = will
         device.will_since = now
         if will is Will.MAINT:

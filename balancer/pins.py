@@ -69,20 +69,20 @@ class Pins:
         device.pins.discard(pin)
         pin.tried += (device,)
         if now >= pin.give_up_at or not self._find_device(pin):
-            self._refuse(pin)
+            self.refuse(pin)
 
     def expire(self, now: float) -> None:
         """Answer what waited too long, and give up those that found no device in time."""
         for pin in tuple(self.all):
             pin.expire(now)
             if pin.upstream is None and now >= pin.give_up_at:
-                self._refuse(pin)
+                self.refuse(pin)
 
     def login_refused(self) -> None:
         """A login that a device accepted once was not accepted on another connection."""
         self.replays_refused += 1
 
-    def _refuse(self, pin: Pin) -> None:
+    def refuse(self, pin: Pin) -> None:
         """No device could be connected for it in time."""
         self.forget(pin)
         pin.refused()

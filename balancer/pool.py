@@ -19,6 +19,7 @@ from .device import Device
 from .exchange import Exchange
 from .group import Group
 from .owner import Owner
+from .probing import Prober
 from .snapshot import Will
 from .transport.dial import DialError
 from .transport.link import Link
@@ -54,7 +55,9 @@ class DeviceKeeper:
         self._wanted_by: list[Owner] = []
         self._pings = 0
         self._answers_seen = 0
+        self._prober = Prober(group, device, reactor.clock, self._changed, random)
         device.keeper = self
+        group.likeness.enlist(device, self._prober.wake, self.ask, reactor.clock())
 
     def reconnect_with(self, connect: Connect) -> None:
         """New connections are made this way; those that are open stay."""
@@ -79,6 +82,7 @@ class DeviceKeeper:
                 nursery.start_soon(
                     check, self._device.tracker, self._ping, self._changed, self._alarm, self._reactor.clock
                 )
+                nursery.start_soon(self._prober.run)
                 await self._fill(nursery)
         finally:
             for upstream in (*self._device.upstreams, *self._device.private):
@@ -87,6 +91,7 @@ class DeviceKeeper:
 
     def _changed(self) -> None:
         self._group.changed(self._device)
+        self._prober.wake()
         self._reactor.flush()
 
     async def _fill(self, nursery: trio.Nursery) -> None:
@@ -136,6 +141,7 @@ class DeviceKeeper:
             upstream.close("it is no longer wanted")
         elif upstream is not None:
             self._group.upstream_opened(upstream, now)
+            self._prober.wake()
         elif owner is not None:
             self._group.open_failed(owner, device, now)
         self._reactor.flush()
@@ -207,6 +213,27 @@ class DeviceKeeper:
         exchange.abandon()
         self._end_what_hangs(exchange)
         raise PingFailed(f"no answer to a ping within {timeout:g} s")
+
+    async def ask(self, request: bytes, timeout: float) -> bytes:
+        """Send a request of our own, which counts as nobody's, and give its answer. Raises PingFailed."""
+        answered = trio.Event()
+        code, context = parse_request(request)
+        now = self._reactor.clock()
+        exchange = Exchange(request, code, context, _PING, None, lambda _: answered.set(), now, is_ping=True)
+        with trio.move_on_after(timeout):
+            if self._device.free:
+                self._group.send_ping(self._device, exchange, now)
+            else:
+                await trio.sleep(self._backoff.wait(now))
+                await self._send_on_fresh_connection(exchange)
+            self._reactor.flush()
+            await answered.wait()
+            if exchange.answer is None:
+                raise PingFailed("the connection broke")
+            return exchange.answer
+        exchange.abandon()
+        self._end_what_hangs(exchange)
+        raise PingFailed(f"no answer within {timeout:g} s")
 
     async def _send_on_fresh_connection(self, exchange: Exchange) -> None:
         try:

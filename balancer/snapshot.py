@@ -26,6 +26,14 @@ class Will(enum.Enum):
     MAINT = "maint"  # out at once; connections are closed, pings stop
 
 
+class Likeness(enum.Enum):
+    """What is known of a device beside the others of its group."""
+
+    ALIKE = "alike"
+    UNLIKE = "unlike"
+    UNKNOWN = "unknown"  # not shown since it was connected, or nothing is asked
+
+
 class Outcome(enum.Enum):
     """How an exchange ended, as the label `outcome` says it."""
 
@@ -48,6 +56,14 @@ class ProxyState(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
+class LikenessSnapshot:
+    state: Likeness = Likeness.UNKNOWN
+    checked_at: float | None = None  # when it was last shown to be alike or unlike, Unix time
+    differs: tuple[str, ...] = ()  # code, tag, and short digests of the values: never a value
+    results: Mapping[str, int] = attrs.field(factory=dict)  # checks by what came of them
+
+
+@attrs.frozen(kw_only=True)
 class DeviceSnapshot:
     name: str
     address: str
@@ -66,6 +82,8 @@ class DeviceSnapshot:
     last_ping: float | None  # seconds the last good ping took
     connections: Mapping[str, int]  # by state: idle, busy, dialling, private
     ejections: Mapping[str, int]  # by reason
+    likeness: LikenessSnapshot = LikenessSnapshot()
+    behind: bool = False  # its key table lacks a write
 
     @property
     def requests(self) -> int:

@@ -21,6 +21,7 @@ Name = Annotated[
         description="letters, digits, _ . and -, starting with a letter or digit, at most 63 characters",
     ),
 ]
+Tag = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2}$", description="two upper-case letters or digits")]
 # `extra` says how the file writes the number: a duration (`10s`) or a size (`256KiB`).
 Seconds = Annotated[float, Meta(gt=0, extra={"unit": "duration"})]
 SecondsOrZero = Annotated[float, Meta(ge=0, extra={"unit": "duration"})]
@@ -29,7 +30,6 @@ Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Code = Annotated[str, Meta(pattern=r"^[A-Z0-9]{4}$", description="four upper-case letters or digits")]
-Tag = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2}$", description="two upper-case letters or digits")]
 
 
 class TlsMode(enum.Enum):
@@ -244,6 +244,49 @@ class ClientRule:
     functions: Functions
 
 
+class LikenessAction(enum.Enum):
+    """What becomes of a device that is not like its primary."""
+
+    OBSERVE = "observe"  # it serves; it is told and shown
+    ENFORCE = "enforce"  # it is unsafe, and serves nothing before it was shown alike
+
+
+@attrs.frozen(kw_only=True)
+class Probe:
+    """A request that every device of a group must answer alike."""
+
+    request: str
+    compare: Literal["body"] | tuple[Tag, ...] = "body"  # the whole answer but its AG, or these fields of it
+    key_table: bool | None = None  # its answer shows the key table; by default where the command is GPKM
+
+    @property
+    def shows_key_table(self) -> bool:
+        return self.request[3:7] == "GPKM" if self.key_table is None else self.key_table
+
+
+# What is asked in a group of HSMs where the file says nothing: both are open before login and change nothing.
+DEFAULT_PROBES: Final = (Probe(request="[AOECHO;]"), Probe(request="[AOGPKM;]"))
+
+
+@attrs.frozen(kw_only=True)
+class SerialPin:
+    """Where a device says its serial number; each device's own is its ``serial``."""
+
+    serial: Tag  # the field that holds it
+    request: str = "[AOHASH;]"
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """How the devices of a group are shown to be alike."""
+
+    probes: tuple[Probe, ...] | None = None  # by default as `Group.probes` says
+    interval: Seconds = 60.0
+    timeout: Seconds = 5.0  # for the answer to one probe
+    action: LikenessAction = LikenessAction.OBSERVE
+    pin: SerialPin | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Device:
     name: Name
@@ -258,6 +301,7 @@ class Device:
     ping_timeout: Seconds | None = None  # by default the group's
     framing: Framing | None = None  # by default the group's
     connect_timeout: Seconds = 3.0  # TCP and TLS together
+    serial: str | None = None  # the serial number that `identity.pin` must find
     tls: DeviceTls = DeviceTls()  # the loader has merged the group's into it
 
 
@@ -277,10 +321,18 @@ class Group:
     queue: Queue = Queue()
     retries: Retries = Retries()
     sessions: Sessions = Sessions()
+    identity: Identity = Identity()
     functions: Functions = Functions()
     clients: tuple[ClientRule, ...] = ()
     unmatched: Literal["group", "refuse"] = "group"
     devices: tuple[Device, ...]
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """What its devices are asked to see that they are alike."""
+        if self.identity.probes is None:
+            return DEFAULT_PROBES if self.type is GroupType.HSM else ()
+        return self.identity.probes
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""Whether a group's ping is a request that may be sent every few seconds for ever."""
+"""Whether a request of our own (a ping, a probe) is one that may be sent every few seconds for ever."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .structure import Draft
 _MESSAGE: Final = re.compile(r"\[AO([A-Z0-9]{4})((?:;[A-Z0-9]{2}[ -:<-Z\\^-~]*)*);?\]", re.ASCII)
 
 
-def check(ping: Draft, catalogue: Catalogue, report: Report) -> None:
-    """The ping is one message of the protocol, and its command changes nothing on a device."""
-    place = ping.at("request")
-    found = _MESSAGE.fullmatch(ping.values["request"])
+def check(section: Draft, catalogue: Catalogue, report: Report) -> None:
+    """The ``request`` is one message of the protocol, and its command changes nothing on a device."""
+    place = section.at("request")
+    found = _MESSAGE.fullmatch(section.values["request"])
     if found is None:
         report.error(place, "is no Excrypt message, must be one such as [AOECHO;AGping;]")
         return

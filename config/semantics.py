@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from . import ping_request, tls_rules
+from . import identity_rules, ping_request, tls_rules
 from .catalogue import Catalogue
 from .function_rules import check_functions
 from .model import DEFAULT_ERRORS, Bind, Role
@@ -108,6 +108,8 @@ def _group(group: Draft, catalogue: Catalogue, report: Report) -> None:
     _times(group, devices, report)
     if group.known("ping") and group.values["ping"].known("request"):
         ping_request.check(group.values["ping"], catalogue, report)
+    if group.known("identity"):
+        identity_rules.check(group, devices, catalogue, report)
     if group.known("functions"):
         check_functions(group.values["functions"], catalogue, report)
     _clients(group, catalogue, report)
@@ -139,6 +141,8 @@ def _times(group: Draft, devices: list[Draft], report: Report) -> None:
         for device in devices:
             if device.given("ping_timeout") and device.known("ping_timeout") and device.values["ping_timeout"]:
                 _fits(device, "ping_timeout", ping, "interval", report)
+    if group.known("identity"):
+        _fits(group.values["identity"], "timeout", group.values["identity"], "interval", report)
     if group.known("retries"):
         _fits(group.values["retries"], "attempt_timeout", group, "request_timeout", report)
     if group.known("ejection"):

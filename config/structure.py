@@ -25,6 +25,7 @@ from .yaml_source import Entry, Mapping, Node, Scalar, Sequence, shown
 _SUBSTITUTE: Final = re.compile(r"\$\{([^}]*)\}?")
 _VARIABLE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _SECRET: Final = re.compile(r"pass(word|phrase|wd)?$|pwd$|pin$|secret$|token$|private_key$")
+_UNIONS: Final = (typing.Union, types.UnionType)
 _HINTS: Final[dict[type[Any], dict[str, Any]]] = {}
 _SECRET_FILES: Final = {"token": "token_file", "secret": "token_file"}
 
@@ -94,9 +95,10 @@ def is_section(hint: Any) -> bool:
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
     """`X | None` to X, and whether None was there."""
-    if get_origin(hint) in (typing.Union, types.UnionType):
+    if get_origin(hint) in _UNIONS:
         rest = [part for part in get_args(hint) if part is not type(None)]
-        return rest[0], True
+        if len(rest) < len(get_args(hint)):
+            return rest[0], True
     return hint, False
 
 
@@ -183,12 +185,25 @@ class Reader:
             return None
         if is_section(hint):
             return self.section(hint, node, place)
+        if get_origin(hint) in _UNIONS:
+            return self._word_or_list(hint, node, place)
         if get_origin(hint) is tuple:
             return self._list(get_args(hint)[0], node, place)
         if get_origin(hint) is AbstractMapping:
             key_kind, kind = get_args(hint)
             return self._table(key_kind, kind, node, place)
         return self._scalar(hint, node)
+
+    def _word_or_list(self, hint: Any, node: Node, place: Place) -> Any:
+        """A key that takes one word that stands for everything, or a list of what is meant."""
+        word, listed = get_args(hint)
+        item = get_args(listed)[0]
+        if isinstance(node, Sequence):
+            return self._list(item, node, place)
+        try:
+            return self._scalar(word, node)
+        except WrongValueError as exc:
+            raise WrongValueError(f"{exc}, or a list of {_plural(item)}") from exc
 
     def _scalar(self, hint: Any, node: Node) -> Any:
         if not isinstance(node, Scalar):

@@ -106,7 +106,7 @@ class RunningGroup:
                 devices.append(known)
             else:
                 devices.append(self._add(device_settings, contacts[name]))
-        group.devices = devices + [device for device in group.devices if device.leaving]
+        group.devices[:] = devices + [device for device in group.devices if device.leaving]
         for device in devices:
             group.changed(device)
 
@@ -153,6 +153,8 @@ class RunningGroup:
                 self.group.devices.remove(device)
 
     def _change(self, device: Device, settings: model.Device, contact: Contact) -> None:
+        if settings.serial != device.settings.serial or settings.role is not device.settings.role:
+            self.group.likeness.recheck(device, self._reactor.clock())
         device.configure(settings)
         device.tracker.configure(self.group.settings.ping, self.group.settings.ejection)
         kept = self._kept.get(device)

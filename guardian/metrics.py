@@ -21,7 +21,7 @@ from prometheus_client.exposition import choose_encoder, generate_latest
 from prometheus_client.registry import Collector
 
 from balancer.histogram import HistogramSnapshot
-from balancer.snapshot import ProxySnapshot
+from balancer.snapshot import Likeness, ProxySnapshot
 from health.state import Health
 
 # Shown as 0 before the first one: rate() cannot see the step from "no series" to 1.
@@ -29,6 +29,7 @@ _DEVICE_OUTCOMES: Final = ("ok", "device_error", "lost", "timeout", "bad_answer"
 _RETRY_REASONS: Final = ("not_written", "lost", "timeout", "bad_answer")
 _CLIENT_KINDS: Final = ("shared", "session", "pinned")
 _HANDSHAKES: Final = ("ok", "refused", "timeout", "crowded", "error")
+_CHECKS: Final = ("alike", "unlike", "unknown", "failed")
 _RELOADS: Final = ("ok", "failed")
 
 
@@ -45,6 +46,7 @@ class SnapshotCollector(Collector):
         yield from self._groups()
         yield from self._devices()
         yield from self._device_states()
+        yield from self._likeness()
         yield from self._clients()
         yield from self._configuration()
         yield from _PROCESS.collect()
@@ -119,6 +121,21 @@ class SnapshotCollector(Collector):
                     health.add_metric((*labels, state.value), int(device.health is state))
                 _add_all(connections, labels, device.connections)
         yield from (outstanding, in_service, health, connections)
+
+    def _likeness(self) -> Iterator[Metric]:
+        likeness = _gauge(
+            "guardian_device_likeness", "1 for what is known of it beside its group.", "group", "device", "state"
+        )
+        behind = _gauge("guardian_device_behind", "1 if its key table lacks a write.", "group", "device")
+        checks = _counter("guardian_likeness_checks", "Checks by what came of them.", "group", "device", "result")
+        for group in self._snapshot.groups:
+            for device in group.devices:
+                labels = (group.name, device.name)
+                for state in Likeness:
+                    likeness.add_metric((*labels, state.value), int(device.likeness.state is state))
+                behind.add_metric(labels, int(device.behind))
+                _add_all(checks, labels, device.likeness.results, _CHECKS)
+        yield from (likeness, behind, checks)
 
     def _clients(self) -> Iterator[Metric]:
         connections = _gauge("guardian_client_connections", "Clients connected, by kind.", "listener", "kind")

@@ -27,6 +27,14 @@ class Signal(enum.Enum):
     FORGOTTEN = "forgotten"  # nobody looked at it for a while (maintenance): what was believed is void
 
 
+class Danger(enum.Enum):
+    """Why a device is unsafe; each is lifted by itself, and only without any is the device let out. Worst first."""
+
+    STRANGER = "stranger"  # its certificate is not its own
+    BEHIND = "behind"  # its key table lacks a write
+    UNLIKE = "unlike"  # other model, firmware, features, keys or serial number than it must have
+
+
 _UNKNOWN, _UP, _DOWN = Health.UNKNOWN, Health.UP, Health.DOWN
 _EJECTED, _PROBATION, _UNSAFE = Health.EJECTED, Health.PROBATION, Health.UNSAFE
 

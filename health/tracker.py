@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from config.model import Ejection, Ping
 
-from .state import TRANSITIONS, Health, Signal
+from .state import TRANSITIONS, Danger, Health, Signal
 
 if TYPE_CHECKING:
     from random import Random
@@ -38,6 +38,7 @@ class HealthTracker:
         self._ejected_in_a_row = 0
         self._ejection_ends = 0.0
         self._last_ejection = 0.0  # seconds
+        self._dangers: dict[Danger, str] = {}  # why it is unsafe, with a text for people
         self.configure(ping, ejection)
 
     def configure(self, ping: Ping, ejection: Ejection) -> None:
@@ -105,16 +106,52 @@ class HealthTracker:
         self.suspect = True
         self.calm = False
 
+    @property
+    def is_behind(self) -> bool:
+        """Its key table lacks a write that the group has done."""
+        return Danger.BEHIND in self._dangers
+
     def distrust(self, reason: str, now: float) -> None:
-        """It is not the device it should be."""
-        self._signal(Signal.DISTRUSTED, now)
-        self.reason = reason
+        """It is not the device it should be: its certificate is another's."""
+        self._endanger(Danger.STRANGER, reason, now)
 
     def clear(self, now: float) -> None:
-        """It is shown to be the device it should be; it then has to answer pings like a new one."""
-        if self._signal(Signal.CLEARED, now):
+        """It showed the right certificate."""
+        self._lift(Danger.STRANGER, now)
+
+    def behind(self, reason: str, now: float) -> None:
+        """It missed or refused a write: unsafe until `shown_equal`, whatever the group does with unlike devices."""
+        self._endanger(Danger.BEHIND, reason, now)
+
+    def shown_equal(self, now: float) -> None:
+        """Its key table was shown to be that of the group."""
+        self._lift(Danger.BEHIND, now)
+
+    def unlike(self, reason: str, now: float) -> None:
+        """It is not like its group, and must be."""
+        self._endanger(Danger.UNLIKE, reason, now)
+
+    def shown_alike(self, now: float) -> None:
+        """It is like its group again, or need not be."""
+        self._lift(Danger.UNLIKE, now)
+
+    def _endanger(self, danger: Danger, reason: str, now: float) -> None:
+        self._dangers[danger] = reason
+        self._signal(Signal.DISTRUSTED, now)
+        self.reason = self._worst()
+
+    def _lift(self, danger: Danger, now: float) -> None:
+        """One danger less; without any it has to answer pings like a new device."""
+        if self._dangers.pop(danger, None) is None:
+            return
+        if self._dangers:
+            self.reason = self._worst()
+        elif self._signal(Signal.CLEARED, now):
             self.reason = "no ping answered yet"
             self._good_pings = self._bad_pings = 0
+
+    def _worst(self) -> str:
+        return next(self._dangers[danger] for danger in Danger if danger in self._dangers)
 
     def forget(self, now: float) -> None:
         """Nobody looked at it for a while: it has to answer a ping like a new one."""

@@ -79,6 +79,12 @@ def device_status(device: DeviceSnapshot) -> dict[str, object]:
         "connections": sum(device.connections.values()),
         "connections_by_state": dict(device.connections),
         "ejections": dict(device.ejections),
+        "likeness": {
+            "state": device.likeness.state.value,
+            "checked_at": None if device.likeness.checked_at is None else _time(device.likeness.checked_at),
+            "differs": list(device.likeness.differs),
+        },
+        "behind": device.behind,
         "since": _time(device.since),
         "reason": device.reason,
     }

@@ -149,7 +149,7 @@ def test_who_is_told_that_a_pin_is_over_is_told_before_its_requests_end() -> Non
     exchange = group.exchange(b"[AORKLG;]", [Asked(None)], pin)  # type: ignore[arg-type]
     exchange.done = lambda _: order.append("request")
     group.group.pins.submit(exchange, pin, group.now)
-    group.group.refuse_pin(pin)
+    group.group.pins.refuse(pin)
     assert order == ["pin False", "request"]
 
 

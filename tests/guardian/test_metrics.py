@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from balancer.snapshot import Outcome
+from balancer.snapshot import Likeness, LikenessSnapshot, Outcome
 from guardian.metrics import render
 from health.state import Health
 from tests.support import operable
@@ -26,6 +26,9 @@ PROMISED = {
     "guardian_device_in_service": ("gauge", {"group", "device"}),
     "guardian_device_health": ("gauge", {"group", "device", "state"}),
     "guardian_device_connections": ("gauge", {"group", "device", "state"}),
+    "guardian_device_likeness": ("gauge", {"group", "device", "state"}),
+    "guardian_device_behind": ("gauge", {"group", "device"}),
+    "guardian_likeness_checks_total": ("counter", {"group", "device", "result"}),
     "guardian_retries_total": ("counter", {"group", "reason"}),
     "guardian_failovers_total": ("counter", {"group"}),
     "guardian_ejections_total": ("counter", {"group", "device", "reason"}),
@@ -81,6 +84,16 @@ def test_values_are_those_of_the_snapshot() -> None:
     assert value(found, "guardian_config_reloads_total", result="ok") == 2
     assert value(found, "guardian_queued", group="payments") == 2
     assert value(found, "guardian_would_block_total", group="payments") == 7
+
+
+def test_likeness_is_that_of_the_snapshot() -> None:
+    likeness = LikenessSnapshot(state=Likeness.UNLIKE, results={"alike": 4, "unlike": 1})
+    shown = operable.proxy(operable.group("payments", operable.device(likeness=likeness, behind=True)))
+    found, hsm1 = families(snapshot=shown), {"group": "payments", "device": "hsm1"}
+    assert [value(found, "guardian_device_likeness", **hsm1, state=state.value) for state in Likeness] == [0, 1, 0]
+    assert value(found, "guardian_device_behind", **hsm1) == 1
+    results = ("alike", "unlike", "unknown", "failed")
+    assert [value(found, "guardian_likeness_checks_total", **hsm1, result=each) for each in results] == [4, 1, 0, 0]
 
 
 def test_a_first_event_is_a_step_from_zero() -> None:

@@ -292,3 +292,67 @@ def test_whatever_happens_nobody_is_up_without_having_answered_since_it_was_last
             )
             assert proved
         assert made.until_next_ping() > 0.0
+
+
+class TestDangers:
+    """A stranger's certificate, a key table that is behind, a device unlike its group: each is lifted by itself."""
+
+    def test_behind_is_unsafe_until_it_is_shown_equal(self) -> None:
+        made = up()
+        made.behind("missed a write", 5.0)
+        assert (made.health, made.reason, made.is_behind) == (Health.UNSAFE, "missed a write", True)
+        made.ping_answered(0.01, 6.0)
+        made.clear(6.0)
+        made.shown_alike(6.0)
+        made.forget(6.0)
+        assert made.health is Health.UNSAFE
+        made.shown_equal(7.0)
+        assert (made.health, made.is_behind) == (Health.UNKNOWN, False)
+        made.ping_answered(0.01, 8.0)
+        assert made.health is Health.UP
+
+    def test_unlike_is_unsafe_until_it_is_shown_alike(self) -> None:
+        made = up()
+        made.unlike("unlike its group: GPKM.KT", 5.0)
+        made.clear(6.0)
+        made.shown_equal(6.0)
+        assert (made.health, made.reason) == (Health.UNSAFE, "unlike its group: GPKM.KT")
+        assert not made.is_behind
+        made.shown_alike(7.0)
+        assert made.health is Health.UNKNOWN
+
+    def test_the_worst_danger_that_is_left_is_the_reason(self) -> None:
+        made = up()
+        made.unlike("unlike", 1.0)
+        made.behind("behind", 2.0)
+        made.distrust("stranger", 3.0)
+        reasons = []
+        for lift in (made.clear, made.shown_equal, made.shown_alike):
+            reasons.append((made.health, made.reason))
+            lift(4.0)
+        assert reasons == [(Health.UNSAFE, "stranger"), (Health.UNSAFE, "behind"), (Health.UNSAFE, "unlike")]
+        assert made.health is Health.UNKNOWN
+
+    def test_what_was_no_danger_is_not_lifted(self) -> None:
+        made = up()
+        made.shown_equal(1.0)
+        made.shown_alike(1.0)
+        made.clear(1.0)
+        assert (made.health, made.changed_at) == (Health.UP, 0.0)
+
+    @given(st.lists(st.sampled_from(["distrust", "behind", "unlike", "clear", "shown_equal", "shown_alike", "ping"])))
+    def test_it_is_unsafe_exactly_while_there_is_a_danger(self, events: list[str]) -> None:
+        made = up()
+        lifts = {"clear": "distrust", "shown_equal": "behind", "shown_alike": "unlike"}
+        left = set()
+        for number, event in enumerate(events):
+            if event == "ping":
+                made.ping_answered(0.01, float(number))
+            elif event in lifts:
+                getattr(made, event)(float(number))
+                left.discard(lifts[event])
+            else:
+                getattr(made, event)(event, float(number))
+                left.add(event)
+            assert (made.health is Health.UNSAFE) == bool(left)
+            assert made.is_behind == ("behind" in left)

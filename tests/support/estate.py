@@ -28,6 +28,7 @@ QUICK = """
     request_timeout: 5s
     queue: {size: 1024, timeout: 2s}
     retries: {attempts: 2, attempt_timeout: 500ms, budget: 0.2}
+    identity: {probes: []}
 """
 
 
