@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from .cost import DECAY_EVERY
 from .exchange import Exchange
+from .fair import still_waiting
 from .judgement import compare
 from .snapshot import Outcome
 
@@ -37,11 +37,11 @@ class Deadlines:
                 if upstream.outstanding:
                     self._expire_attempts(upstream, now)
             if device.waiting:
-                device.waiting, expired = _split(device.waiting, now)
+                expired: list[Exchange] = []
+                device.waiting = still_waiting(device.waiting, now, expired)
                 self._give_up(expired)
         if group.queue:
-            group.queue, expired = _split(group.queue, now)
-            self._give_up(expired)
+            self._give_up(group.queue.expire(now))
         for pin in tuple(group.pins):
             pin.expire(now)
             if pin.upstream is None and now >= pin.give_up_at:
@@ -103,17 +103,3 @@ class Deadlines:
                 exchange.finish(Outcome.TIMEOUT if exchange.attempts else Outcome.UNKNOWN, None)
             else:
                 exchange.finish(Outcome.NO_DEVICE if hopeless else Outcome.BUSY, None)
-
-
-def _split(queue: deque[Exchange], now: float) -> tuple[deque[Exchange], list[Exchange]]:
-    """What goes on waiting, and what has waited too long; what nobody waits for any more is dropped."""
-    waiting: deque[Exchange] = deque()
-    expired = []
-    for exchange in queue:
-        if exchange.finished:
-            continue
-        if now < exchange.wait_until:
-            waiting.append(exchange)
-        else:
-            expired.append(exchange)
-    return waiting, expired

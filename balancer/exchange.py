@@ -10,6 +10,7 @@ from .snapshot import Outcome
 if TYPE_CHECKING:
     from .command import GroupCommand
     from .device import Device
+    from .fair import Share
     from .upstream import Upstream
 
 NEVER: Final = float("inf")
@@ -27,6 +28,7 @@ class Exchange:
         "answer",
         "arrived",
         "attempts",
+        "client",
         "code",
         "command",
         "context",
@@ -53,6 +55,7 @@ class Exchange:
         owner: object | None,
         done: Callable[[Exchange], None],
         now: float,
+        client: Share | None = None,
         *,
         is_ping: bool = False,
     ) -> None:
@@ -61,6 +64,7 @@ class Exchange:
         self.context = context  # the text of its AG field; None where it has none
         self.command = command
         self.owner = owner
+        self.client = client  # whose share of a full queue it takes; None: the proxy's own
         self.done = done
         self.arrived = now
         self.deadline = NEVER

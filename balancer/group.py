@@ -15,6 +15,7 @@ from health.state import Health
 from .command import CommandTable
 from .device import Device
 from .exchange import Attempt, Exchange
+from .fair import FairQueue, crowd_in
 from .histogram import Histogram
 from .judgement import judge
 from .pin import Pin
@@ -46,7 +47,7 @@ class Group:
         self.scheduler = Scheduler(settings.balancing.policy, settings.slow_start)
         self.budget = RetryBudget(settings.retries)
         self.configure(settings)
-        self.queue: deque[Exchange] = deque()
+        self.queue = FairQueue()
         self.pins: set[Pin] = set()
         self.proxy_duration = Histogram(bounds)
         self.retries: dict[str, int] = {}
@@ -88,10 +89,10 @@ class Group:
             return
         if self.hopeless:
             exchange.finish(Outcome.NO_DEVICE, None)
-        elif len(self.queue) >= self.settings.queue.size:
-            exchange.finish(Outcome.BUSY, None)
-        else:
+        elif len(self.queue) < self.settings.queue.size:
             self.queue.append(exchange)
+        else:
+            crowd_in(exchange, self.queue, self.queue)
 
     def pin(self, label: str, ended: Callable[[bool], None], now: float) -> Pin | None:
         """Give a client a device of its own; None where no device can take it."""
@@ -135,10 +136,10 @@ class Group:
             exchange.finish(Outcome.NO_DEVICE, None)
         elif device.has_room and not device.waiting:
             self._send(device, exchange, now)
-        elif len(device.waiting) + len(self.queue) >= self.settings.queue.size:
-            exchange.finish(Outcome.BUSY, None)
-        else:
+        elif len(device.waiting) + len(self.queue) < self.settings.queue.size:
             device.waiting.append(exchange)
+        else:
+            crowd_in(exchange, self.queue, device.waiting)
 
     def _send(self, device: Device, exchange: Exchange, now: float) -> None:
         upstream = device.free[0]
@@ -324,14 +325,14 @@ class Group:
             return
         passed: list[Exchange] = []  # resent exchanges that should rather go elsewhere
         while self.queue and device.has_room:
-            exchange = self.queue.popleft()
+            exchange = self.queue.popleft(device.usual)
             if exchange.finished:
                 continue
             if exchange.tried and device in self._avoided(exchange):
                 passed.append(exchange)
             else:
                 self._send(device, exchange, now)
-        self.queue.extendleft(reversed(passed))
+        self.queue.put_back(passed)
 
     # --- belief -------------------------------------------------------------------------------------------------
 

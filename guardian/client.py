@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 
 from balancer.exchange import Exchange
+from balancer.fair import Share
 from balancer.group import Group
 from balancer.pin import Pin
 from balancer.snapshot import Outcome
@@ -72,6 +73,7 @@ class Client:
         self.pin: Pin | None = None
         self._owner = owner
         self._group = group
+        self._share = Share()
         self._settings = settings
         self._pipeline = settings.limits.pipeline
         self._excrypt = settings.framing is Framing.EXCRYPT
@@ -166,7 +168,7 @@ class Client:
         """Owe an answer to a well-formed request, and see to it that it comes."""
         rules = self.rules
         ruling = rules.rulings.get(code) or rules.ruling(code)
-        exchange = Exchange(frame, code, context, ruling.command, self.pin, self._answered, now)
+        exchange = Exchange(frame, code, context, ruling.command, self.pin, self._answered, now, self._share)
         self._owed.append(exchange)
         if ruling.plain and self.pin is None and not self._owner.draining:
             self._group.submit(exchange, now)

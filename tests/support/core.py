@@ -13,6 +13,7 @@ from balancer.command import CommandTable
 from balancer.deadlines import Deadlines
 from balancer.device import Device
 from balancer.exchange import Exchange
+from balancer.fair import Share
 from balancer.group import Group
 from balancer.pin import Pin
 from balancer.snapshot import Outcome
@@ -119,6 +120,7 @@ class Asked:
     exchange: Exchange
     ends: int = 0
     pin: Pin | None = None
+    done_at: float = 0.0
 
     @property
     def outcome(self) -> Outcome | None:
@@ -206,19 +208,29 @@ class FakeGroup:
             self.open(device.name, connections)
         return self
 
-    def exchange(self, request: bytes, asked: list[Asked], owner: Pin | None = None, *, ping: bool = False) -> Exchange:
+    def exchange(
+        self,
+        request: bytes,
+        asked: list[Asked],
+        owner: Pin | None = None,
+        client: Share | None = None,
+        *,
+        ping: bool = False,
+    ) -> Exchange:
         code, context = parse_request(request)
 
         def done(exchange: Exchange) -> None:
             asked[0].ends += 1
+            asked[0].done_at = self.now
 
         command = self.group.commands.find(code)
-        return Exchange(request, code, context, command, owner, done, self.now, is_ping=ping)
+        return Exchange(request, code, context, command, owner, done, self.now, client, is_ping=ping)
 
-    def submit(self, request: bytes | None = None, code: str = "ECHO") -> Asked:
+    def submit(self, request: bytes | None = None, code: str = "ECHO", client: Share | None = None) -> Asked:
         """Submit as a client without a pin does; without a request, one with an ``AG`` of its own."""
         box: list[Asked] = []
-        asked = Asked(self.exchange(request or b"[AO%b;AG%d;]" % (code.encode(), next(self._tags)), box))
+        request = request or b"[AO%b;AG%d;]" % (code.encode(), next(self._tags))
+        asked = Asked(self.exchange(request, box, client=client))
         box.append(asked)
         self.group.submit(asked.exchange, self.now)
         return asked
