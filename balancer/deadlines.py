@@ -14,19 +14,39 @@ if TYPE_CHECKING:
     from .group import Group
     from .upstream import Upstream
 
+EXPIRE_EVERY = 0.02  # seconds
+_REPLENISH_EVERY = 0.002  # seconds, while a device's licensed rate is used up: tokens come back as smoothly as that
+_SLACK = 0.0005  # seconds that a sleep may be too short by
 _COMPARE_EVERY = 5.0  # seconds between comparisons of a device's errors with its peers'
 _REMEMBER_EVERY = 10.0  # seconds; six of these are what "recent" means
 
 
 class Deadlines:
-    """Call `expire` every few hundredths of a second: that is how exact the time-outs are."""
+    """Call `look` again and again, each time after the seconds that it gave: that is how exact the time-outs are."""
 
     def __init__(self, group: Group, now: float) -> None:
         self._group = group
-        self._decayed = self._compared = self._remembered = now
+        self._expired = self._decayed = self._compared = self._remembered = now
+
+    def look(self, now: float) -> float:
+        """Do what is due now; gives the seconds until there may be something again."""
+        if now - self._expired >= EXPIRE_EVERY - _SLACK:
+            self.expire(now)
+        else:
+            self._replenish(now)
+        throttled = any(device.limit == 0 for device in self._group.devices)
+        return _REPLENISH_EVERY if throttled else EXPIRE_EVERY
+
+    def _replenish(self, now: float) -> None:
+        """Give devices whose licensed rate was used up their room back, and to those who wait what they wait for."""
+        for device in self._group.devices:
+            if device.limit == 0 and device.replenished(now):
+                self._group.replenished(device, now)
 
     def expire(self, now: float) -> None:
         group = self._group
+        self._expired = now
+        self._replenish(now)
         self._count_what_came()
         for device in group.devices:
             health = device.health

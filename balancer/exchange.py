@@ -105,6 +105,6 @@ class Attempt:
         self.device = device
         self.mark = mark
         self.sent_at = now
-        self.cost = device.begin(exchange.code)  # seconds, as added to the device's outstanding work
+        self.cost = device.begin(exchange.code, now)  # seconds, as added to the device's outstanding work
         self.overdue = False  # unanswered for the attempt time-out; counted against the device
         self.resent = False  # another device was asked too

@@ -334,6 +334,10 @@ class Group:
                 self._send(device, exchange, now)
         self.queue.put_back(passed)
 
+    def replenished(self, device: Device, now: float) -> None:
+        """Its licensed rate gives it room again."""
+        self._hand_on(device, now)
+
     # --- belief -------------------------------------------------------------------------------------------------
 
     def changed(self, device: Device) -> None:
