@@ -151,12 +151,15 @@ class FairQueue:
             self._most -= 1
 
 
-def crowd_in(exchange: Exchange, full: FairQueue, queue: FairQueue | deque[Exchange]) -> None:
-    """Where the group's queue is full: let the exchange wait in ``queue`` if another gives way, which is then BUSY.
+def enter(exchange: Exchange, queue: FairQueue | deque[Exchange], shared: FairQueue, size: int) -> None:
+    """Let the exchange wait in ``queue``. Where ``shared`` has ``size`` already, one in it gives way, or this.
 
-    Neither was ever sent.
+    What gives way is BUSY, and was never sent.
     """
-    displaced = full.displaced_by(exchange)
+    if len(shared) < size:
+        queue.append(exchange)
+        return
+    displaced = shared.displaced_by(exchange)
     if displaced is not None:
         queue.append(exchange)
     (displaced or exchange).finish(Outcome.BUSY, None)

@@ -15,7 +15,7 @@ from health.state import Health
 from .command import CommandTable
 from .device import Device
 from .exchange import Attempt, Exchange
-from .fair import FairQueue, crowd_in
+from .fair import FairQueue, enter
 from .histogram import Histogram
 from .judgement import judge
 from .pin import Pin
@@ -56,7 +56,7 @@ class Group:
         self.may_pin: Callable[[], bool] = lambda: True  # whether there is room for one more private connection
         self.arrived = 0  # requests since the retry budget last earned
         self.clock = clock
-        self._tell = tell
+        self.tell = tell
 
     def configure(self, settings: model.Group) -> None:
         """Take new settings; devices are the caller's to change."""
@@ -92,7 +92,7 @@ class Group:
         elif len(self.queue) < self.settings.queue.size:
             self.queue.append(exchange)
         else:
-            crowd_in(exchange, self.queue, self.queue)
+            enter(exchange, self.queue, self.queue, 0)
 
     def pin(self, label: str, ended: Callable[[bool], None], now: float) -> Pin | None:
         """Give a client a device of its own; None where no device can take it."""
@@ -136,10 +136,8 @@ class Group:
             exchange.finish(Outcome.NO_DEVICE, None)
         elif device.has_room and not device.waiting:
             self._send(device, exchange, now)
-        elif len(device.waiting) + len(self.queue) < self.settings.queue.size:
-            device.waiting.append(exchange)
         else:
-            crowd_in(exchange, self.queue, device.waiting)
+            enter(exchange, device.waiting, self.queue, self.settings.queue.size - len(device.waiting))
 
     def _send(self, device: Device, exchange: Exchange, now: float) -> None:
         upstream = device.free[0]
@@ -265,7 +263,7 @@ class Group:
             device.keeper.lost_unused()
         if requests or misbehaved:
             device.tracker.request_failed(reason, now, may_eject=self.others_could_serve(device))
-            self._tell("device connection lost", device=device.name, reason=reason, outstanding=requests)
+            self.tell("device connection lost", device=device.name, reason=reason, outstanding=requests)
         elif device.will is not Will.MAINT:
             device.tracker.doubt()
 
@@ -346,13 +344,13 @@ class Group:
             was, device.health_told = device.health_told, device.health
             reason = device.tracker.reason
             device.keeper.wake()
-            self._tell("device health", device=device.name, health=device.health.value, was=was.value, reason=reason)
+            self.tell("device health", device=device.name, health=device.health.value, was=was.value, reason=reason)
         before, steady = self.scheduler.serving, self.scheduler.steady
         fresh_backups = self.scheduler.refresh(self.devices)
         now = self.clock()
         if fresh_backups and before:
             self.failovers += fresh_backups
-            self._tell("backups serve", devices=sorted(self.scheduler.active_backups))
+            self.tell("backups serve", devices=sorted(self.scheduler.active_backups))
         if device.tracker.suspect or device.health is not Health.UP:
             device.keeper.wake()
         after = self.scheduler.serving

@@ -84,6 +84,7 @@ class Context(enum.Enum):
     """Whether an answer's AG field must repeat the request's."""
 
     VERIFY = "verify"  # if the request had AG, the answer must have the same
+    INJECT = "inject"  # the proxy puts in an AG of its own and restores the client's, where the device repeats it
     OFF = "off"
 
 

@@ -48,7 +48,9 @@ def test_rates(text: str, rate: float) -> None:
     assert parse_rate(format_rate(rate)) == rate
 
 
-@pytest.mark.parametrize("text", ["", "2000", "2000/", "/s", "-1/s", "2k/s", "2000/ms", "2000/sec", "1e3/s", "9" * 30 + "/s"])
+@pytest.mark.parametrize(
+    "text", ["", "2000", "2000/", "/s", "-1/s", "2k/s", "2000/ms", "2000/sec", "1e3/s", "9" * 30 + "/s"]
+)
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a rate"):
         parse_rate(text)

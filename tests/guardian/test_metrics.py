@@ -83,6 +83,16 @@ def test_values_are_those_of_the_snapshot() -> None:
     assert value(found, "guardian_would_block_total", group="payments") == 7
 
 
+def test_only_a_device_with_a_licence_shows_how_often_it_was_used_up() -> None:
+    snapshot = operable.proxy(
+        operable.group("payments", operable.device(rate=2000.0, throttled=4), operable.device("b"))
+    )
+    samples = families(snapshot=snapshot)["guardian_device_throttled"].samples
+    assert [(sample.labels["device"], sample.value) for sample in samples if sample.name.endswith("_total")] == [
+        ("hsm1", 4)
+    ]
+
+
 def test_a_first_event_is_a_step_from_zero() -> None:
     found = families()
     assert value(found, "guardian_config_reloads_total", result="failed") == 0

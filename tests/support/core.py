@@ -17,6 +17,7 @@ from balancer.fair import Share
 from balancer.group import Group
 from balancer.pin import Pin
 from balancer.snapshot import Outcome
+from balancer.stamps import Stamps
 from balancer.transport.link import LinkHandler
 from balancer.upstream import Upstream
 from balancer.wire.message import parse_request
@@ -142,6 +143,7 @@ class FakeGroup:
         self.group = Group(self.settings, CommandTable(CATALOGUE, BOUNDS), BOUNDS, lambda: self.now, self._tell)
         self.deadlines = Deadlines(self.group, self.now)
         self.keepers: dict[Device, FakeKeeper] = {}
+        self.stamp: bytes | None = None  # of `context: inject`, for connections opened from now on
         self.links: list[FakeLink] = []  # all that were ever open
         self.pins_ended: list[tuple[Pin, bool]] = []
         for device in devices:
@@ -174,14 +176,16 @@ class FakeGroup:
     def make(self, name: str, owner: Pin | None = None) -> Upstream:
         """A connection that the group does not know yet."""
         device = self[name]
+        framing = device.settings.framing or self.settings.framing
         upstream = Upstream(
             device,
             self.group,
-            framing=device.settings.framing or self.settings.framing,
+            framing=framing,
             longest=self.settings.answer,
             verify_context=True,
             owner=owner,
             now=self.now,
+            stamps=None if self.stamp is None else Stamps(self.stamp, framing),
         )
         link = FakeLink(upstream)
         upstream.attach(link)  # type: ignore[arg-type]
