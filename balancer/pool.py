@@ -164,7 +164,8 @@ class DeviceKeeper:
         )
         if link is None:
             link = Link(self._reactor, sock, upstream)
-        link.hand_over(upstream)
+        else:
+            link.hand_over(upstream)
         upstream.attach(link)
         return upstream
 
@@ -184,9 +185,11 @@ class DeviceKeeper:
             self._reactor.flush()
             with trio.move_on_after(device.settings.ping_timeout or group.settings.ping.timeout):
                 await ended.wait()
-        finally:
-            if trial.echoes is None:
-                link.close()
+        except BaseException:  # cancelled, perhaps just as the answer came: nobody else knows the link
+            link.close()
+            raise
+        if trial.echoes is None:
+            link.close()
         if not link.open:
             self._backoff.failed(self._reactor.clock())
             raise DialError("no good answer to ECHO on a new connection")

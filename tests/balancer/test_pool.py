@@ -259,3 +259,14 @@ class TestInject:
             assert len(world.device.upstreams) == 4
             assert len(spent) == len(world.seen) > 4
             nursery.cancel_scope.cancel()
+
+    async def test_letting_go_of_the_device_in_the_middle_of_a_try_leaves_no_connection(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, context=Context.INJECT)
+            world.mute = True
+            await trio.sleep(0.5)
+            assert world.open
+            nursery.cancel_scope.cancel()
+        assert not world.keeper._reactor.links
