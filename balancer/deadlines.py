@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from .cost import DECAY_EVERY
 from .exchange import Exchange
+from .fair import still_waiting
 from .judgement import compare
 from .snapshot import Outcome
 
@@ -14,19 +14,39 @@ if TYPE_CHECKING:
     from .group import Group
     from .upstream import Upstream
 
+EXPIRE_EVERY = 0.02  # seconds
+_REPLENISH_EVERY = 0.002  # seconds, while a device's licensed rate is used up: tokens come back as smoothly as that
+_SLACK = 0.0005  # seconds that a sleep may be too short by
 _COMPARE_EVERY = 5.0  # seconds between comparisons of a device's errors with its peers'
 _REMEMBER_EVERY = 10.0  # seconds; six of these are what "recent" means
 
 
 class Deadlines:
-    """Call `expire` every few hundredths of a second: that is how exact the time-outs are."""
+    """Call `look` again and again, each time after the seconds that it gave: that is how exact the time-outs are."""
 
     def __init__(self, group: Group, now: float) -> None:
         self._group = group
-        self._decayed = self._compared = self._remembered = now
+        self._expired = self._decayed = self._compared = self._remembered = now
+
+    def look(self, now: float) -> float:
+        """Do what is due now; gives the seconds until there may be something again."""
+        if now - self._expired >= EXPIRE_EVERY - _SLACK:
+            self.expire(now)
+        else:
+            self._replenish(now)
+        throttled = any(device.limit == 0 for device in self._group.devices)
+        return _REPLENISH_EVERY if throttled else EXPIRE_EVERY
+
+    def _replenish(self, now: float) -> None:
+        """Give devices whose licensed rate was used up their room back, and to those who wait what they wait for."""
+        for device in self._group.devices:
+            if device.limit == 0 and device.replenished(now):
+                self._group.replenished(device, now)
 
     def expire(self, now: float) -> None:
         group = self._group
+        self._expired = now
+        self._replenish(now)
         self._count_what_came()
         for device in group.devices:
             health = device.health
@@ -37,17 +57,13 @@ class Deadlines:
                 if upstream.outstanding:
                     self._expire_attempts(upstream, now)
             if device.waiting:
-                device.waiting, expired = _split(device.waiting, now)
+                expired: list[Exchange] = []
+                device.waiting = still_waiting(device.waiting, now, expired)
                 self._give_up(expired)
         if group.queue:
-            group.queue, expired = _split(group.queue, now)
-            self._give_up(expired)
+            self._give_up(group.queue.expire(now))
         for session in tuple(group.sessions.waiting):
-            session.queue, expired = _split(session.queue, now)
-            self._give_up(expired)
-            for lane in tuple(session.lanes.values()):
-                lane.bound, expired = _split(lane.bound, now)
-                self._give_up(expired)
+            self._give_up(session.expire(now))
         group.sessions.look(now)
         group.pins.expire(now)
         self._now_and_then(now)
@@ -107,17 +123,3 @@ class Deadlines:
                 exchange.finish(Outcome.TIMEOUT if exchange.attempts else Outcome.UNKNOWN, None)
             else:
                 exchange.finish(Outcome.NO_DEVICE if hopeless else Outcome.BUSY, None)
-
-
-def _split(queue: deque[Exchange], now: float) -> tuple[deque[Exchange], list[Exchange]]:
-    """What goes on waiting, and what has waited too long; what nobody waits for any more is dropped."""
-    waiting: deque[Exchange] = deque()
-    expired = []
-    for exchange in queue:
-        if exchange.finished:
-            continue
-        if now < exchange.wait_until:
-            waiting.append(exchange)
-        else:
-            expired.append(exchange)
-    return waiting, expired

@@ -14,6 +14,7 @@ from health.tracker import HealthTracker
 from .cost import UNKNOWN_COST, LearntCosts
 from .histogram import Histogram, HistogramSnapshot
 from .likeness import DeviceLikeness
+from .rate import Bucket
 from .snapshot import DeviceSnapshot, Will
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Device:
     """Counts, connections and beliefs. It decides nothing: the scheduler picks, the group acts."""
 
     def __init__(self, settings: model.Device, tracker: HealthTracker, bounds: tuple[float, ...]) -> None:
+        self.bucket: Bucket | None = None  # of its licensed rate
+        self.throttled = 0  # how often its tokens ran out
+        self.limit = settings.outstanding  # of outstanding; 0 while its licensed rate is used up: it has no room then
         self.configure(settings)
         self.name = settings.name
         self.tracker = tracker
@@ -86,7 +90,12 @@ class Device:
     def configure(self, settings: model.Device) -> None:
         """Take new settings; what is outstanding stays."""
         self.settings = settings
-        self.limit = settings.outstanding
+        if self.limit:  # else `replenished` gives it the new one
+            self.limit = settings.outstanding
+        if settings.rate is None:
+            self.bucket = None
+        elif self.bucket is None or self.bucket.rate != settings.rate:
+            self.bucket = Bucket(settings.rate)
         self.pipeline = settings.pipeline
         self.weight = settings.weight
 
@@ -122,12 +131,27 @@ class Device:
             return self.weight
         return self.weight * max(elapsed / slow_start, _LEAST_RAMP)
 
-    def begin(self, code: bytes) -> float:
+    def begin(self, code: bytes, now: float) -> float:
         """The only place where `outstanding` grows; gives the seconds by which `work` has grown."""
         cost = self.usual.get(code, UNKNOWN_COST)
         self.work += cost
         self.outstanding += 1
+        if self.bucket is not None:
+            self.spend(now)
         return cost
+
+    def spend(self, now: float) -> None:
+        """Something is sent that counts against the licensed rate."""
+        if self.bucket is not None and not self.bucket.take(now) and self.limit:
+            self.limit = 0
+            self.throttled += 1
+
+    def replenished(self, now: float) -> bool:
+        """For a device whose rate is used up: whether it may be sent something again, which gives it its room back."""
+        if self.bucket is not None and not self.bucket.ready(now):
+            return False
+        self.limit = self.settings.outstanding
+        return True
 
     def finish(self, attempt: Attempt) -> None:
         """The only place where `outstanding` shrinks."""
@@ -166,6 +190,8 @@ class Device:
             weight=self.settings.weight,
             outstanding=self.outstanding,
             limit=self.settings.outstanding,
+            rate=self.settings.rate,
+            throttled=self.throttled,
             outcomes={"ok": self.ok, **self.outcomes} if self.ok else dict(self.outcomes),
             duration=duration,
             recent=duration.since(self._history[0]),

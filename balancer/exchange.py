@@ -10,6 +10,7 @@ from .snapshot import Outcome
 if TYPE_CHECKING:
     from .command import GroupCommand
     from .device import Device
+    from .fair import Share
     from .owner import Owner
     from .upstream import Upstream
 
@@ -29,6 +30,7 @@ class Exchange:
         "arrived",
         "attempts",
         "bound",
+        "client",
         "code",
         "command",
         "context",
@@ -56,6 +58,7 @@ class Exchange:
         owner: Owner | None,
         done: Callable[[Exchange], None],
         now: float,
+        client: Share | None = None,
         *,
         is_ping: bool = False,
     ) -> None:
@@ -64,6 +67,7 @@ class Exchange:
         self.context = context  # the text of its AG field; None where it has none
         self.command = command
         self.owner = owner
+        self.client = client  # whose share of a full queue it takes; None: the proxy's own
         self.done = done
         self.arrived = now
         self.deadline = NEVER
@@ -106,6 +110,6 @@ class Attempt:
         self.device = device
         self.mark = mark
         self.sent_at = now
-        self.cost = device.begin(exchange.code)  # seconds, as added to the device's outstanding work
+        self.cost = device.begin(exchange.code, now)  # seconds, as added to the device's outstanding work
         self.overdue = False  # unanswered for the attempt time-out; counted against the device
         self.resent = False  # another device was asked too

@@ -15,6 +15,7 @@ from health.state import Health
 from .command import CommandTable
 from .device import Device
 from .exchange import Attempt, Exchange
+from .fair import FairQueue, enter
 from .histogram import Histogram
 from .judgement import judge
 from .likeness import GroupLikeness, Tell
@@ -56,7 +57,7 @@ class Group:
         self.writes_under_way: Callable[[], bool] = lambda: False
         self.clock = clock
         self.configure(settings)
-        self.queue: deque[Exchange] = deque()
+        self.queue = FairQueue()
         self.proxy_duration = Histogram(bounds)
         self.retries: dict[str, int] = {}
         self.failovers = 0
@@ -99,10 +100,10 @@ class Group:
             return
         if self.hopeless:
             exchange.finish(Outcome.NO_DEVICE, None)
-        elif len(self.queue) >= self.settings.queue.size:
-            exchange.finish(Outcome.BUSY, None)
-        else:
+        elif len(self.queue) < self.settings.queue.size:
             self.queue.append(exchange)
+        else:
+            enter(exchange, self.queue, self.queue, 0)
 
     def submit_for(self, session: Session, exchange: Exchange, now: float) -> None:
         """For a client that is logged in, on a connection of its session."""
@@ -134,10 +135,8 @@ class Group:
             exchange.finish(Outcome.NO_DEVICE, None)
         elif device.has_room and not device.waiting:
             self._send(device, exchange, now)
-        elif len(device.waiting) + len(self.queue) >= self.settings.queue.size:
-            exchange.finish(Outcome.BUSY, None)
         else:
-            device.waiting.append(exchange)
+            enter(exchange, device.waiting, self.queue, self.settings.queue.size - len(device.waiting))
 
     def _send(self, device: Device, exchange: Exchange, now: float) -> None:
         upstream = device.free[0]
@@ -325,14 +324,18 @@ class Group:
             return
         passed: list[Exchange] = []  # resent exchanges that should rather go elsewhere
         while self.queue and device.has_room:
-            exchange = self.queue.popleft()
+            exchange = self.queue.popleft(device.usual)
             if exchange.finished:
                 continue
             if exchange.tried and device in self.avoided(exchange):
                 passed.append(exchange)
             else:
                 self._send(device, exchange, now)
-        self.queue.extendleft(reversed(passed))
+        self.queue.put_back(passed)
+
+    def replenished(self, device: Device, now: float) -> None:
+        """Its licensed rate gives it room again."""
+        self._hand_on(device, now)
 
     # --- belief -------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -9,7 +10,7 @@ from random import Random
 import trio
 
 from config.catalogue import Effect
-from config.model import Context
+from config.model import Context, Framing
 from health.backoff import Backoff
 from health.checker import Alarm, PingFailed, check
 from health.state import Health
@@ -21,6 +22,7 @@ from .group import Group
 from .owner import Owner
 from .probing import Prober
 from .snapshot import Will
+from .stamps import EchoTrial, Stamps
 from .transport.dial import DialError
 from .transport.link import Link
 from .transport.reactor import Reactor
@@ -157,17 +159,51 @@ class DeviceKeeper:
                 self._distrust(str(exc))
             raise
         framing = device.settings.framing or settings.framing
+        link, stamps = await self._tried(sock, framing) if settings.context is Context.INJECT else (None, None)
         upstream = Upstream(
             device,
             self._group,
             framing=framing,
             longest=settings.answer,
-            verify_context=settings.context is Context.VERIFY,
+            verify_context=settings.context is not Context.OFF,
             owner=owner,
             now=self._reactor.clock(),
+            stamps=stamps,
         )
-        upstream.attach(Link(self._reactor, sock, upstream))
+        if link is None:
+            link = Link(self._reactor, sock, upstream)
+        else:
+            link.hand_over(upstream)
+        upstream.attach(link)
         return upstream
+
+    async def _tried(self, sock: socket.socket, framing: Framing) -> tuple[Link, Stamps | None]:
+        """A connection on which the device has shown whether it gives ``AG`` back; Stamps where it does.
+
+        Raises DialError where it shows nothing at all.
+        """
+        group, device = self._group, self._device
+        prefix = secrets.token_hex(4).upper().encode()
+        ended = trio.Event()
+        trial = EchoTrial(prefix, framing, group.settings.answer, ended.set)
+        link = Link(self._reactor, sock, trial)
+        try:
+            device.spend(self._reactor.clock())
+            link.write(trial.request)
+            self._reactor.flush()
+            with trio.move_on_after(device.settings.ping_timeout or group.settings.ping.timeout):
+                await ended.wait()
+        except BaseException:  # cancelled, perhaps just as the answer came: nobody else knows the link
+            link.close()
+            raise
+        if trial.echoes is None:
+            link.close()
+        if not link.open:
+            self._backoff.failed(self._reactor.clock())
+            raise DialError("no good answer to ECHO on a new connection")
+        if not trial.echoes:
+            group.tell("device does not repeat AG: its answers are verified only", device=device.name)
+        return link, Stamps(prefix, framing) if trial.echoes else None
 
     def _distrust(self, reason: str) -> None:
         """Whoever answers there is not the device: nothing more is sent on any connection to it."""

@@ -77,7 +77,7 @@ class Scheduler:
     def trial(self) -> Device | None:
         """A device in probation that waits for its request."""
         for device in self.trials:
-            if not device.outstanding and device.free:
+            if not device.outstanding and device.has_room:
                 return device
         return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from .fair import still_waiting
 from .login import Login, Replay
 from .owner import Owner
 from .snapshot import Outcome
@@ -348,6 +349,14 @@ class Session(Owner):
                         upstream.close("its login is old")
                     elif now - standing.used >= idle:
                         upstream.close("it was idle")
+
+    def expire(self, now: float) -> list[Exchange]:
+        """What has waited too long; it is the caller's to end."""
+        expired: list[Exchange] = []
+        self.queue = still_waiting(self.queue, now, expired)
+        for lane in self.lanes.values():
+            lane.bound = still_waiting(lane.bound, now, expired)
+        return expired
 
     def end(self) -> None:
         """Its last client has left: nothing of it stays."""

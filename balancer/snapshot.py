@@ -76,6 +76,8 @@ class DeviceSnapshot:
     weight: float
     outstanding: int
     limit: int  # of outstanding
+    rate: float | None  # its licence, requests a second
+    throttled: int  # how often that was used up
     outcomes: Mapping[str, int]  # attempts by how they ended: ok, device_error, lost, timeout, bad_answer, abandoned
     duration: HistogramSnapshot  # from request written to answer read, since start
     recent: HistogramSnapshot  # the same, over about the last minute

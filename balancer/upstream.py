@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from config.model import Framing
 
 from .exchange import Attempt, Exchange
+from .stamps import Stamps
 from .wire.errors import WireError
 from .wire.frames import answer_decoder, encode
 from .wire.message import answers
@@ -48,6 +49,7 @@ class Upstream:
         "_decoder",
         "_framing",
         "_group",
+        "_stamps",
         "_verify_context",
         "device",
         "free",
@@ -68,8 +70,11 @@ class Upstream:
         verify_context: bool,
         owner: Owner | None,
         now: float,
+        stamps: Stamps | None = None,
     ) -> None:
         """``longest``: of an answer, bytes. ``verify_context``: an answer must have the request's ``AG``.
+
+        ``stamps``: puts an ``AG`` of ours into requests and takes it out of answers.
 
         The link is set by `attach`.
         """
@@ -83,6 +88,7 @@ class Upstream:
         self._group = group
         self._framing = framing
         self._verify_context = verify_context
+        self._stamps = stamps
         self._decoder = answer_decoder(framing, longest)
 
     def attach(self, link: Link) -> None:
@@ -97,6 +103,8 @@ class Upstream:
         if exchange.owner is not self.owner:
             raise WrongOwner("a request was about to travel on a connection that is not its client's")
         data = exchange.request
+        if self._stamps is not None:
+            data = self._stamps.put(data, exchange.context, as_it_is=exchange.is_ping)
         if self._framing is not Framing.EXCRYPT:
             data = encode(self._framing, data)
         link = self.link
@@ -135,7 +143,13 @@ class Upstream:
             self._misbehaved("an answer that nobody asked for")
             return False
         exchange = attempt.exchange
-        if not answers(answer, exchange.code, exchange.context if self._verify_context else None):
+        if self._stamps is not None:
+            restored = self._stamps.take(answer, exchange.code, exchange.context)
+            if restored is None:
+                self._misbehaved("an answer to another request")
+                return False
+            answer = restored
+        elif not answers(answer, exchange.code, exchange.context if self._verify_context else None):
             self._misbehaved("an answer to another request")
             return False
         self.outstanding.popleft()

@@ -22,10 +22,11 @@ Name = Annotated[
     ),
 ]
 Tag = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2}$", description="two upper-case letters or digits")]
-# `extra` says how the file writes the number: a duration (`10s`) or a size (`256KiB`).
+# `extra` says how the file writes the number: a duration (`10s`), a size (`256KiB`) or a rate (`2000/s`).
 Seconds = Annotated[float, Meta(gt=0, extra={"unit": "duration"})]
 SecondsOrZero = Annotated[float, Meta(ge=0, extra={"unit": "duration"})]
 Bytes = Annotated[int, Meta(ge=1, extra={"unit": "size"})]
+Rate = Annotated[float, Meta(ge=1, extra={"unit": "rate"})]  # per second; less than one is used up by pings
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -85,6 +86,7 @@ class Context(enum.Enum):
     """Whether an answer's AG field must repeat the request's."""
 
     VERIFY = "verify"  # if the request had AG, the answer must have the same
+    INJECT = "inject"  # the proxy puts in an AG of its own and restores the client's, where the device repeats it
     OFF = "off"
 
 
@@ -296,6 +298,7 @@ class Device:
     connections: Count = 8  # shared connections; must reach what the device does in parallel
     pipeline: Count = 1  # requests outstanding on one connection
     outstanding: Count = 32
+    rate: Rate | None = None  # its licence: requests per second that it is sent at most
     private: Annotated[int, Meta(ge=0)] = 256  # connections of pinned clients
     balancing: bool = True
     ping_timeout: Seconds | None = None  # by default the group's

@@ -1,4 +1,4 @@
-"""Durations, sizes and addresses as people write them; inside the program there are only seconds, bytes and `Bind`.
+"""Durations, rates, sizes and addresses as people write them; inside there are only seconds, bytes and `Bind`.
 
 All functions raise ValueError whose text says what would be right, never what was given: the value may be a secret
 that came from the environment.
@@ -17,11 +17,13 @@ _BYTES: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 # The number of digits is bounded, so that no value overflows a float and none takes long to convert.
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s|m|h)", re.ASCII)
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB|)", re.ASCII)
+_RATE: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?/ ?(s|m|h)", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?[0-9.]+", re.ASCII)
 _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 DURATION_FORM: Final = "a duration with its unit, such as 250ms, 2s, 5m or 1h"
+RATE_FORM: Final = "a rate such as 2000/s, 600/m or 0.5/s"
 SIZE_FORM: Final = "a size such as 512B, 256KiB or 1MiB, or a whole number of bytes"
 BIND_FORM: Final = "host:port, such as 10.0.8.30:9100, hsm1.example:9100 or [fd00::1]:9100"
 
@@ -44,6 +46,19 @@ def parse_size(text: str) -> int:
     if found is None:
         raise ValueError(f"must be {SIZE_FORM}")
     return int(found[1]) * _BYTES[found[2]]
+
+
+def parse_rate(text: str) -> float:
+    """Per second, of ``2000/s``, ``600/m``, ``3600/h``. A bare number is refused: nobody can see what it counts."""
+    found = _RATE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"must be {RATE_FORM}")
+    return float(found[1]) / _SECONDS[found[2]]
+
+
+def format_rate(rate: float) -> str:
+    """2000 is ``2000/s``."""
+    return f"{rate:.12g}/s"
 
 
 def parse_bind(text: str) -> Bind:

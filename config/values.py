@@ -51,6 +51,8 @@ def expected(hint: Any) -> str:
         return units.DURATION_FORM
     if unit == "size":
         return units.SIZE_FORM
+    if unit == "rate":
+        return units.RATE_FORM
     base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if get_origin(base) is Literal:
         return "one of " + ", ".join(str(value) for value in get_args(base))
@@ -91,6 +93,8 @@ def _annotated(hint: Any) -> Callable[[Scalar, Any], Any]:
             value = _parsed(scalar, units.parse_duration)
         elif unit == "size":
             value = _parsed(scalar, units.parse_size)
+        elif unit == "rate":
+            value = _parsed(scalar, units.parse_rate)
         else:
             value = _CONVERTER.structure(scalar, base)
         for meta in metas:
@@ -101,7 +105,7 @@ def _annotated(hint: Any) -> Callable[[Scalar, Any], Any]:
 
 
 def _check(value: Any, meta: Meta, scalar: Scalar, unit: str | None) -> None:
-    write = units.format_duration if unit == "duration" else str
+    write: Callable[[Any], str] = {"duration": units.format_duration, "rate": units.format_rate}.get(unit or "", str)
     for bound, holds, words in (
         (meta.gt, operator.gt, "more than"),
         (meta.ge, operator.ge, "at least"),

@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 
 from balancer.exchange import Exchange
+from balancer.fair import Share
 from balancer.group import Group
 from balancer.snapshot import Outcome
 from balancer.transport.link import Link
@@ -73,6 +74,7 @@ class Client:
         self.route = Route(group, peer.fingerprint if peer is not None else None, self._answered, self._must_end, now)
         self._owner = owner
         self._group = group
+        self._share = Share()
         self._settings = settings
         self._pipeline = settings.limits.pipeline
         self._excrypt = settings.framing is Framing.EXCRYPT
@@ -178,7 +180,7 @@ class Client:
             self._held = (frame, code, context)
             return
         owner = self.route.owner
-        exchange = Exchange(frame, code, context, ruling.command, owner, self._answered, now)
+        exchange = Exchange(frame, code, context, ruling.command, owner, self._answered, now, self._share)
         self._owed.append(exchange)
         if ruling.plain and owner is None and not self._owner.draining:
             self._group.submit(exchange, now)

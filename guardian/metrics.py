@@ -97,13 +97,16 @@ class SnapshotCollector(Collector):
         ejections = _counter(
             "guardian_ejections", "How often a device was ejected, by why.", "group", "device", "reason"
         )
+        throttled = _counter("guardian_device_throttled", "How often a licensed rate was used up.", "group", "device")
         for group in self._snapshot.groups:
             for device in group.devices:
                 labels = (group.name, device.name)
+                if device.rate is not None:
+                    throttled.add_metric(labels, device.throttled)
                 _add_all(requests, labels, device.outcomes, _DEVICE_OUTCOMES)
                 _observe(duration, labels, device.duration)
                 _add_all(ejections, labels, device.ejections)
-        yield from (requests, duration, ejections)
+        yield from (requests, duration, ejections, throttled)
 
     def _device_states(self) -> Iterator[Metric]:
         outstanding = _gauge("guardian_device_outstanding", "Requests sent and not answered.", "group", "device")

@@ -9,6 +9,7 @@ from random import Random
 import structlog
 import trio
 
+from balancer.deadlines import EXPIRE_EVERY
 from balancer.snapshot import ProxySnapshot, ProxyState, Will
 from balancer.transport.reactor import Reactor
 from balancer.transport.tls import ServerSide, server_side
@@ -25,7 +26,6 @@ from .descriptors import Descriptors, raise_limit
 from .groups import RunningGroup
 from .listener import Listener, Terms
 
-_TICK = 0.02  # seconds; how exact the time-outs of requests are
 _SWEEP = 1.0  # seconds between looks at all clients
 
 
@@ -200,12 +200,14 @@ class Proxy:
 
     async def _tick(self) -> None:
         clock = self.reactor.clock
+        step = EXPIRE_EVERY
         while True:
-            await trio.sleep(_TICK)
+            await trio.sleep(step)
             now = clock()
+            step = EXPIRE_EVERY
             for running in (*self._groups.values(), *self._former):
                 try:
-                    running.deadlines.expire(now)
+                    step = min(step, running.deadlines.look(now))
                 except Exception as exc:  # noqa: BLE001 - the barrier: time must go on for the others
                     self._handler_failed(exc)
             self.reactor.flush()

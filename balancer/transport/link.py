@@ -86,6 +86,10 @@ class Link:
         """For facts about the connection (addresses, certificate); never to read or write."""
         return self._socket
 
+    def hand_over(self, handler: LinkHandler) -> None:
+        """From now on another one is told what happens."""
+        self._handler = handler
+
     def write(self, data: bytes) -> None:
         """Send these bytes at the end of the batch. Bytes for a closed or finished link are dropped."""
         if self._finishing or not self.open:

@@ -67,6 +67,8 @@ def device_status(device: DeviceSnapshot) -> dict[str, object]:
         "in_service": device.in_service,
         "outstanding": device.outstanding,
         "limit": device.limit,
+        "rate": device.rate,
+        "throttled": device.throttled,
         "weight": device.weight,
         "requests": device.requests,
         "errors": device.errors,

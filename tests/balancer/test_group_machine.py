@@ -30,14 +30,23 @@ class GroupMachine(RuleBasedStateMachine):
         attempts=st.integers(0, 3),
         reserve=st.integers(0, 10),
         connections=st.sampled_from((0, 1, 1, 2)),
+        rate=st.sampled_from((None, None, 2.0, 60.0)),
     )
     def begin(
-        self, pipeline: int, limit: int, policy: Policy, queue: int, attempts: int, reserve: int, connections: int
+        self,
+        pipeline: int,
+        limit: int,
+        policy: Policy,
+        queue: int,
+        attempts: int,
+        reserve: int,
+        connections: int,
+        rate: float | None,
     ) -> None:
         roles = (Role.PRIMARY, Role.PRODUCTION, Role.BACKUP)
         self.group = FakeGroup(
             *(
-                device_settings(name, role=role, pipeline=pipeline, outstanding=limit, private=2)
+                device_settings(name, role=role, pipeline=pipeline, outstanding=limit, private=2, rate=rate)
                 for name, role in zip(NAMES, roles, strict=True)
             ),
             balancing=Balancing(policy=policy),
@@ -285,7 +294,7 @@ class GroupMachine(RuleBasedStateMachine):
                 assert not device.has_room
         for pin in self.live_pins:
             if pin.upstream is not None and any(not exchange.finished for exchange in pin.queue):
-                full = pin.upstream.device.outstanding >= pin.upstream.device.settings.outstanding
+                full = pin.upstream.device.outstanding >= pin.upstream.device.limit
                 assert full or not pin.upstream.has_room
 
     @invariant()

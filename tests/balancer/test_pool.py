@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from random import Random
 
 import attrs
@@ -12,17 +13,20 @@ import trio.testing
 
 from balancer.command import CommandTable
 from balancer.device import Device
+from balancer.exchange import Exchange
 from balancer.group import Group
 from balancer.pool import DeviceKeeper
 from balancer.snapshot import Will
 from balancer.transport.dial import DialError
 from balancer.transport.reactor import Reactor
-from config.model import Role
+from balancer.wire.message import parse_request
+from config.model import Context, Role
 from health.state import Health
 from health.tracker import HealthTracker
 from tests.support.core import CATALOGUE, device_settings, group_settings
 
 BOUNDS = (0.1, 1.0)
+NOT_REPEATED = "device does not repeat AG: its answers are verified only"
 
 
 @attrs.define
@@ -35,6 +39,9 @@ class World:
     keeper: DeviceKeeper
     error: DialError | None = None
     mute: bool = False
+    answer: Callable[[bytes], bytes] = lambda request: request
+    told: list[str] = attrs.field(factory=list)
+    seen: list[bytes] = attrs.field(factory=list)
     dialled: list[float] = attrs.field(factory=list)
     open: set[trio.SocketStream] = attrs.field(factory=set)
 
@@ -52,20 +59,23 @@ class World:
         self.open.add(stream)
         async with stream:
             async for data in stream:
+                self.seen.append(data)
                 if not self.mute:
-                    await stream.send_all(data)
+                    await stream.send_all(self.answer(data))
         self.open.discard(stream)
 
 
-async def start(nursery: trio.Nursery, **settings: object) -> World:
+async def start(nursery: trio.Nursery, *, context: Context = Context.VERIFY, **settings: object) -> World:
     reactor = Reactor(trio.current_time, lambda exc: pytest.fail(repr(exc)))
     described = device_settings("a", **{"role": Role.PRIMARY, "connections": 4, **settings})
-    group_described = group_settings(described, slow_start=0.0)
-    group = Group(group_described, CommandTable(CATALOGUE, BOUNDS), BOUNDS, reactor.clock, lambda *_, **__: None)
+    group_described = group_settings(described, slow_start=0.0, context=context)
+    told: list[str] = []
+    table = CommandTable(CATALOGUE, BOUNDS)
+    group = Group(group_described, table, BOUNDS, reactor.clock, lambda event, **_: told.append(event))
     tracker = HealthTracker(group_described.ping, group_described.ejection, Random(1))
     device = Device(described, tracker, BOUNDS)
     group.devices.append(device)
-    world = World(nursery, group, device, None)  # type: ignore[arg-type]
+    world = World(nursery, group, device, None, told=told)  # type: ignore[arg-type]
     world.keeper = DeviceKeeper(group, device, world.connect, reactor, Random(2))
     nursery.start_soon(reactor.run)
     nursery.start_soon(world.keeper.run)
@@ -170,3 +180,93 @@ class TestKeeper:
             await trio.sleep(30)
             assert world.device.health is Health.UP
             nursery.cancel_scope.cancel()
+
+
+class TestInject:
+    """`context: inject` holds for a connection on which the device has repeated an ``AG`` of ours."""
+
+    async def answered(self, world: World, request: bytes) -> tuple[bytes | None, bytes]:
+        """What a client gets, and what the device got."""
+        code, context = parse_request(request)
+        ended = trio.Event()
+        command = world.group.commands.find(code)
+        exchange = Exchange(request, code, context, command, None, lambda _: ended.set(), trio.current_time())
+        world.group.submit(exchange, trio.current_time())
+        upstream = next(upstream for upstream in world.device.upstreams if upstream.outstanding)
+        upstream.link._reactor.flush()
+        with trio.fail_after(5):
+            await ended.wait()
+        return exchange.answer, world.seen[-1]
+
+    async def test_a_device_that_repeats_it_gets_it_in_every_request(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, context=Context.INJECT)
+            await trio.sleep(1)
+            assert len(world.device.upstreams) == 4
+            tried = {data for data in world.seen if b"TRY;" in data}
+            assert len(tried) == len(world.dialled), "each connection has its own text"
+            answer, seen = await self.answered(world, b"[AOECHO;BB1;]")
+            assert answer == b"[AOECHO;BB1;]"
+            assert seen != answer
+            assert b";AG" in seen
+            assert NOT_REPEATED not in world.told
+            nursery.cancel_scope.cancel()
+
+    async def test_a_device_that_does_not_is_verified_and_told_of(self, autojump_clock: trio.testing.MockClock) -> None:
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, context=Context.INJECT)
+            world.answer = lambda request: request if b"AGping" in request else b"[AOECHO;]"
+            await trio.sleep(1)
+            assert len(world.device.upstreams) == 4
+            assert world.told.count(NOT_REPEATED) == len(world.dialled)
+            world.answer = lambda request: request
+            request = b"[AOECHO;AGmine;]"
+            assert await self.answered(world, request) == (request, request)
+            world.answer = lambda _: b"[AOECHO;AGother;]"
+            assert (await self.answered(world, b"[AOGRSA;AGmine;]"))[0] is None
+            nursery.cancel_scope.cancel()
+
+    @pytest.mark.parametrize("answer", [b"x", b"[AOTIME;]", b"[AOECHO;][AOECHO;]"])
+    async def test_a_connection_that_shows_nothing_is_not_used(
+        self, autojump_clock: trio.testing.MockClock, answer: bytes
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, context=Context.INJECT)
+            world.answer = lambda _: answer
+            await trio.sleep(30)
+            assert not world.device.upstreams
+            assert not world.open
+            assert world.device.health is Health.DOWN
+            nursery.cancel_scope.cancel()
+
+    async def test_a_silent_connection_is_closed_in_time(self, autojump_clock: trio.testing.MockClock) -> None:
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, context=Context.INJECT)
+            world.mute = True
+            await trio.sleep(60)
+            assert len(world.open) <= 1
+            assert not world.device.upstreams
+            nursery.cancel_scope.cancel()
+
+    async def test_each_try_counts_against_the_licence(self, autojump_clock: trio.testing.MockClock) -> None:
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, context=Context.INJECT, rate=1000.0)
+            spent: list[float] = []
+            world.device.spend = spent.append  # type: ignore[method-assign]
+            await trio.sleep(1)
+            assert len(world.device.upstreams) == 4
+            assert len(spent) == len(world.seen) > 4
+            nursery.cancel_scope.cancel()
+
+    async def test_letting_go_of_the_device_in_the_middle_of_a_try_leaves_no_connection(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, context=Context.INJECT)
+            world.mute = True
+            await trio.sleep(0.5)
+            assert world.open
+            nursery.cancel_scope.cancel()
+        assert not world.keeper._reactor.links

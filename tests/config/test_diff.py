@@ -46,6 +46,7 @@ def test_comments_and_ways_to_write_are_no_change(tmp_path: Path) -> None:
         ("pki/guardian.crt", "pki/new.crt", "listener excrypt: changed tls.certificate"),
         ("slow_start: 15s", "slow_start: 1s", "group payments: changed slow_start"),
         ("fall: 3", "fall: 4", "group payments: changed ping.fall"),
+        ("weight: 2", "rate: 2000/s, weight: 2", "device payments/hsm2: changed rate"),
         ("weight: 2", "weight: 3", "device payments/hsm2: changed weight"),
         ("10.0.8.31:9100", "10.0.8.99:9100", "device payments/hsm2: changed address"),
         ("role: backup", "role: production", "device payments/hsm3: changed role"),

@@ -92,6 +92,8 @@ MISTAKES = {
     ),
     "not a number": ("weight: 2", "weight: .nan", 32, f"{D}.hsm2.weight", "must be a number"),
     "weight zero": ("weight: 2", "weight: 0", 32, f"{D}.hsm2.weight", "must be more than 0"),
+    "a rate without its unit": ("weight: 2", "rate: 2000", 32, f"{D}.hsm2.rate", "must be a rate such as 2000/s"),
+    "a rate that pings use up": ("weight: 2", "rate: 30/m", 32, f"{D}.hsm2.rate", "is 30/m, must be at least 1/s"),
     "weight too large": ("weight: 2", "weight: 1001", 32, f"{D}.hsm2.weight", "must be at most 1000"),
     "duration without unit": ("interval: 2s", "interval: 2", 19, f"{G}.ping.interval", "needs its unit"),
     "duration of sixty": ("interval: 2s", "interval: 12:30:45", 19, f"{G}.ping.interval", "a duration with its unit"),

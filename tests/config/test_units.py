@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.model import Bind
-from config.units import format_duration, parse_bind, parse_duration, parse_size
+from config.units import format_duration, format_rate, parse_bind, parse_duration, parse_rate, parse_size
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,22 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_a_bare_number_is_told_that_it_needs_a_unit() -> None:
     with pytest.raises(ValueError, match="needs its unit"):
         parse_duration("10")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("2000/s", 2000.0), ("600/m", 10.0), ("3600/h", 1.0), ("0.5/s", 0.5), ("20 / s", 20.0)]
+)
+def test_rates(text: str, rate: float) -> None:
+    assert parse_rate(text) == rate
+    assert parse_rate(format_rate(rate)) == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2000", "2000/", "/s", "-1/s", "2k/s", "2000/ms", "2000/sec", "1e3/s", "9" * 30 + "/s"]
+)
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a rate"):
+        parse_rate(text)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +111,7 @@ def test_what_is_no_address_is_refused(text: str, hint: str) -> None:
         parse_bind(text)
 
 
-@given(st.text(max_size=40), st.sampled_from([parse_duration, parse_size, parse_bind]))
+@given(st.text(max_size=40), st.sampled_from([parse_duration, parse_rate, parse_size, parse_bind]))
 def test_any_text_is_read_or_refused_without_being_repeated(text: str, parse: Callable[[str], object]) -> None:
     message = ""
     try:

@@ -96,6 +96,16 @@ def test_likeness_is_that_of_the_snapshot() -> None:
     assert [value(found, "guardian_likeness_checks_total", **hsm1, result=each) for each in results] == [4, 1, 0, 0]
 
 
+def test_only_a_device_with_a_licence_shows_how_often_it_was_used_up() -> None:
+    snapshot = operable.proxy(
+        operable.group("payments", operable.device(rate=2000.0, throttled=4), operable.device("b"))
+    )
+    samples = families(snapshot=snapshot)["guardian_device_throttled"].samples
+    assert [(sample.labels["device"], sample.value) for sample in samples if sample.name.endswith("_total")] == [
+        ("hsm1", 4)
+    ]
+
+
 def test_a_first_event_is_a_step_from_zero() -> None:
     found = families()
     assert value(found, "guardian_config_reloads_total", result="failed") == 0

@@ -13,10 +13,12 @@ from balancer.command import CommandTable
 from balancer.deadlines import Deadlines
 from balancer.device import Device
 from balancer.exchange import Exchange
+from balancer.fair import Share
 from balancer.group import Group
 from balancer.owner import Owner
 from balancer.pin import Pin
 from balancer.snapshot import Outcome
+from balancer.stamps import Stamps
 from balancer.transport.link import LinkHandler
 from balancer.upstream import Upstream
 from balancer.wire.message import parse_request
@@ -120,6 +122,7 @@ class Asked:
     exchange: Exchange
     ends: int = 0
     pin: Pin | None = None
+    done_at: float = 0.0
 
     @property
     def outcome(self) -> Outcome | None:
@@ -141,6 +144,7 @@ class FakeGroup:
         self.group = Group(self.settings, CommandTable(CATALOGUE, BOUNDS), BOUNDS, lambda: self.now, self._tell)
         self.deadlines = Deadlines(self.group, self.now)
         self.keepers: dict[Device, FakeKeeper] = {}
+        self.stamp: bytes | None = None  # of `context: inject`, for connections opened from now on
         self.links: list[FakeLink] = []  # all that were ever open
         self.pins_ended: list[tuple[Pin, bool]] = []
         for device in devices:
@@ -173,14 +177,16 @@ class FakeGroup:
     def make(self, name: str, owner: Owner | None = None) -> Upstream:
         """A connection that the group does not know yet."""
         device = self[name]
+        framing = device.settings.framing or self.settings.framing
         upstream = Upstream(
             device,
             self.group,
-            framing=device.settings.framing or self.settings.framing,
+            framing=framing,
             longest=self.settings.answer,
             verify_context=True,
             owner=owner,
             now=self.now,
+            stamps=None if self.stamp is None else Stamps(self.stamp, framing),
         )
         link = FakeLink(upstream)
         upstream.attach(link)  # type: ignore[arg-type]
@@ -208,20 +214,28 @@ class FakeGroup:
         return self
 
     def exchange(
-        self, request: bytes, asked: list[Asked], owner: Owner | None = None, *, ping: bool = False
+        self,
+        request: bytes,
+        asked: list[Asked],
+        owner: Owner | None = None,
+        client: Share | None = None,
+        *,
+        ping: bool = False,
     ) -> Exchange:
         code, context = parse_request(request)
 
         def done(exchange: Exchange) -> None:
             asked[0].ends += 1
+            asked[0].done_at = self.now
 
         command = self.group.commands.find(code)
-        return Exchange(request, code, context, command, owner, done, self.now, is_ping=ping)
+        return Exchange(request, code, context, command, owner, done, self.now, client, is_ping=ping)
 
-    def submit(self, request: bytes | None = None, code: str = "ECHO") -> Asked:
+    def submit(self, request: bytes | None = None, code: str = "ECHO", client: Share | None = None) -> Asked:
         """Submit as a client without a pin does; without a request, one with an ``AG`` of its own."""
         box: list[Asked] = []
-        asked = Asked(self.exchange(request or b"[AO%b;AG%d;]" % (code.encode(), next(self._tags)), box))
+        request = request or b"[AO%b;AG%d;]" % (code.encode(), next(self._tags))
+        asked = Asked(self.exchange(request, box, client=client))
         box.append(asked)
         self.group.submit(asked.exchange, self.now)
         return asked

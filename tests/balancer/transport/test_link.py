@@ -191,3 +191,14 @@ def test_after_finish_what_is_written_is_dropped_and_what_comes_is_not_looked_at
     ends.socket.coming = [b"more"]
     assert ends.link.open
     assert ends.got == []
+
+
+def test_a_link_is_handed_over_with_everything_that_it_will_read() -> None:
+    first, second = Ends(), Ends()
+    first.socket.coming = [b"one", b"two"]
+    first.link.pull()
+    first.link.hand_over(second)
+    first.link.pull()
+    first.link.lose("closed by the peer")
+    assert (first.got, second.got) == ([b"one"], [b"two"])
+    assert (first.reasons, second.reasons) == ([], ["closed by the peer"])
