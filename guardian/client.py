@@ -178,6 +178,8 @@ class Client:
         if self._owner.draining:
             exchange.finish(Outcome.SHUTDOWN, None)
             return
+        if ruling.nested is not None:
+            ruling = ruling.nested.of(exchange.request)
         if ruling.blocked:
             exchange.finish(Outcome.BLOCKED, None)
             return

@@ -29,6 +29,7 @@ SECTIONS: dict[str, type[Any]] = {
     "groups[].queue": model.Queue,
     "groups[].retries": model.Retries,
     "groups[].functions": model.Functions,
+    "groups[].nested": model.NestedTag,
     "groups[].clients[]": model.ClientRule,
     "groups[].clients[].match": model.Match,
     "groups[].devices[]": model.Device,
