@@ -25,6 +25,7 @@ from .upstream import Upstream
 from .wire.message import is_error
 
 Tell = Callable[..., None]  # tell(event, **facts): something an operator wants to know; never a field value
+Observer = Callable[[object, Exchange], None]  # observer(client, exchange)
 
 _OF_NO_USE = 1.0  # seconds: a connection lost sooner, with nothing answered, counts as a failed try
 
@@ -53,6 +54,7 @@ class Group:
         self.failovers = 0
         self.would_block = 0
         self.may_pin: Callable[[], bool] = lambda: True  # whether there is room for one more private connection
+        self.observer: Observer | None = None  # told of each exchange as its client gets the answer
         self.arrived = 0  # requests since the retry budget last earned
         self.clock = clock
         self._tell = tell

@@ -68,6 +68,7 @@ class Client:
         self.peer = peer
         self.rules = rules
         self.longest = settings.longest
+        self.connected_at = now
         self.link: Link
         self.pin: Pin | None = None
         self._owner = owner
@@ -235,6 +236,8 @@ class Client:
     def _deliver(self, exchange: Exchange) -> None:
         group, link, count = self._group, self.link, exchange.command.count
         answer = exchange.answer
+        if group.observer is not None:
+            group.observer(self, exchange)
         if exchange.outcome is _OK:
             count.ok += 1
         else:
