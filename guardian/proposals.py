@@ -235,7 +235,7 @@ def _allow_list(key: str, value: str, clients: list[ClientSeen]) -> Proposal:
 
 def _quoted(word: str) -> str:
     """A code or a tag as YAML text; quotes only where some reader might take it for a number or a truth."""
-    return word if word.isalpha() and word not in _YAML_WORDS else f'"{word}"'
+    return word if word[0].isalpha() and word not in _YAML_WORDS else f'"{word}"'
 
 
 def as_facts(proposals: tuple[Proposal, ...]) -> list[Mapping[str, object]]:

@@ -63,7 +63,7 @@ class TestLogin:
         found = only(watched, "sessions")
         assert found.sure == "sure"
         assert found.yaml is not None
-        assert '{command: "ZZ12", success: {tag: QQ, value: "S"}}' in found.yaml[0]
+        assert '{command: ZZ12, success: {tag: QQ, value: "S"}}' in found.yaml[0]
 
     def test_without_a_failure_before_it_is_only_likely_and_less_often_a_guess(self) -> None:
         watched = Watched().connection(VAULT, LOGIN, ok("GPKM"))

@@ -16,7 +16,9 @@ TEN = b'{"for": "10m"}'
 
 
 def proxy() -> FakeProxy:
-    return FakeProxy(groups={"payments": FakeGroup().ready().group, "keys": FakeGroup().ready().group})
+    payments, keys = FakeGroup().ready().group, FakeGroup().ready().group
+    keys.name = "keys"
+    return FakeProxy(groups={"payments": payments, "keys": keys})
 
 
 async def test_a_lesson_from_start_to_end() -> None:
@@ -44,7 +46,7 @@ async def test_it_ends_though_nobody_asks() -> None:
         await ask(bound, "POST", "/learning", b'{"for": "1s"}', **JSON)
         while not watched.lessons.ended:
             await ask(bound, "GET", "/livez")
-        assert (await ask(bound, "GET", "/learning")).json["groups"].keys() == {"payments"}
+        assert (await ask(bound, "GET", "/learning")).json["groups"].keys() == {"payments", "keys"}
 
 
 async def test_a_second_lesson_is_409() -> None:
