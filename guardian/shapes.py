@@ -9,7 +9,7 @@ from typing import Final
 FIELDS: Final = 64  # of a message that are looked at
 OTHER_TAG: Final = b"??"  # stands for what is no tag, of which nothing is kept
 _TAG: Final = re.compile(rb"[A-Z0-9]{2}")
-_LOOKED_AT: Final = 4096  # bytes of a value that decide what it is made of
+_LOOKED_AT: Final = 256  # bytes of a value that decide what it is made of
 _NOT_DECIMAL: Final = re.compile(rb"[^0-9]")
 _NOT_HEX: Final = re.compile(rb"[^0-9A-F]")
 _LENGTHS: Final = (

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from balancer.snapshot import Outcome
 from guardian.learned import report
-from guardian.learning import CLIENTS, CODES, CONNECTIONS, NOT_LOOKED_AT, TAGS, Learning, Room, Who
+from guardian.learning import CLIENTS, CODES, CONNECTIONS, NEIGHBOURS, NOT_LOOKED_AT, TAGS, Learning, Room, Who
 from tests.support.traffic import APP, FAILED, NOBODY, VAULT, Watched, exchange, failed, ok
 
 LOGIN = ok("RKLG", b"DAuser;CHpassword;", b"ANY;")
@@ -230,6 +230,13 @@ def test_tags_are_limited() -> None:
     watched = Watched().connection(VAULT, *talk)
     assert len(code(watched, "ECHO").request_tags) == TAGS
     assert watched.learning.room.dropped["tags"] == len(talk) - TAGS
+
+
+def test_neighbours_are_limited() -> None:
+    talk = itertools.chain.from_iterable((ok(name), ok("ECHO")) for name in unknown_codes(NEIGHBOURS + 5))
+    watched = Watched().connection(VAULT, *talk)
+    assert len(code(watched, "ECHO").previous) == NEIGHBOURS
+    assert watched.learning.room.dropped == {"neighbours": 5}
 
 
 def test_connections_are_limited_and_the_oldest_goes() -> None:
