@@ -83,7 +83,7 @@ def _logins(learning: Learning) -> Iterator[Proposal]:
             entries.append(f'{{command: {_quoted(login.code)}, success: {{tag: {_quoted(tag)}, value: "{letter}"}}}}')
     best = proposed[0]
     sure: Sure = "guess"
-    if best.unlocked and best.first >= _CONNECTIONS:
+    if best.unlocked and max(best.first, *best.unlocked.values()) >= _CONNECTIONS:
         sure = "sure" if _success(best) in best.unlocking else "likely"
     elif best.unlocked or best.first >= _CONNECTIONS:
         sure = "likely"

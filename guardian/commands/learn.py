@@ -94,7 +94,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         for client in group["clients"]:
             made += _client(client)
         made += ["", "  proposed (paste what you agree with into your configuration):", ""]
-        made += [f"  {line}" for line in group["yaml"].splitlines()]
+        made += group["yaml"].splitlines()
     return [_plain(line) for line in made]
 
 

@@ -72,7 +72,7 @@ def test_what_was_seen_and_what_is_proposed(run: Run) -> None:
     assert "          AG repeated in 1 of 1 answers" in lines
     assert "          ERRO: AM 34 x1; AN AO x1" in lines
     assert "          request: CH (not looked at)" in lines
-    proposed = "\n".join(line[2:] for line in lines[lines.index("  groups:") : lines.index("group keys: 0 requests")])
+    proposed = "\n".join(line for line in lines[lines.index("groups:") : lines.index("group keys: 0 requests")])
     assert 'sessions: {login: [{command: RKLG, success: {tag: AN, value: "Y"}}' in proposed
     assert '- {match: {common_name: "vault-1"}, functions: {mode: detect, allow: [GPKM, RKLG, ZZZ9]}}' in proposed
 

@@ -71,6 +71,12 @@ class TestLogin:
         watched.connection(VAULT, LOGIN, ok("GPKM")).connection(VAULT, LOGIN, ok("GPKM"))
         assert only(watched, "sessions").sure == "likely"
 
+    def test_it_need_not_come_first_to_be_sure(self) -> None:
+        watched = Watched()
+        for times in range(1, 4):
+            watched.connection(VAULT, failed("GPKM"), LOGIN, ok("GPKM"))
+            assert only(watched, "sessions").sure == ("sure" if times == 3 else "likely")
+
     def test_success_is_what_success_follows_however_rare(self) -> None:
         watched = Watched()
         for _ in range(5):
