@@ -30,6 +30,8 @@ from .snapshot import Outcome, Will
 from .upstream import Upstream
 from .wire.message import is_error
 
+Observer = Callable[[object, Exchange], None]  # observer(client, exchange)
+
 _OF_NO_USE = 1.0  # seconds: a connection lost sooner, with nothing answered, counts as a failed try
 
 
@@ -62,6 +64,7 @@ class Group:
         self.retries: dict[str, int] = {}
         self.failovers = 0
         self.would_block = 0
+        self.observer: Observer | None = None  # told of each exchange as its client gets the answer
         self.arrived = 0  # requests since the retry budget last earned
         self.tell = tell
 

@@ -284,7 +284,7 @@ class DeviceKeeper:
     def _judge(self, exchange: Exchange, seconds: float) -> float:
         if exchange.answer is None:
             raise PingFailed("the connection broke during a ping")
-        if is_error(exchange.answer):
+        if self._group.settings.ping.accept != "answer" and is_error(exchange.answer):
             raise PingFailed("a ping was answered with an error")
         self._backoff.succeeded()
         device = self._device

@@ -24,6 +24,7 @@ ListName = Annotated[
 ]
 
 _CODE: Final = re.compile(r"[A-Z0-9]{4}", re.ASCII)
+_NESTED: Final = re.compile(r"[A-Z0-9]{4}/[A-Z0-9]{4}", re.ASCII)  # a command, and one that it carries
 _FXCLI_PREFIX: Final = "Excrypt:"  # FXCLI writes a function as Excrypt:GPKD
 _OWN_CATEGORY: Final = "other"
 
@@ -134,7 +135,8 @@ class Catalogue:
     def expand(self, entry: str) -> frozenset[str] | Everything:
         """The codes that an entry of ``allow`` or ``block`` stands for; `ALL` for ``*``.
 
-        A well-formed code that is not in the catalogue stands for itself. Raises `UnknownEntryError` for the rest.
+        A well-formed code that is not in the catalogue stands for itself, and so does ``RKRL/ABCD``. Raises
+        `UnknownEntryError` for the rest.
         """
         if entry == ALL.value:
             return ALL
@@ -144,10 +146,10 @@ class Catalogue:
         if colon and kind == "effect":
             effects = {effect.value: self.effect(effect) for effect in Effect}
             return self._named(name, effects, "effect", "effect:")
-        if "/" in entry:
-            return self._named(entry, self._lists, "list", "")
         code = entry.removeprefix(_FXCLI_PREFIX)
-        if _CODE.fullmatch(code):
+        if "/" in entry and not _NESTED.fullmatch(code):
+            return self._named(entry, self._lists, "list", "")
+        if _CODE.fullmatch(code) or _NESTED.fullmatch(code):
             return frozenset((code,))
         raise UnknownEntryError(f"names no function, {self._meant(code)}")
 

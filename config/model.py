@@ -90,6 +90,13 @@ class Context(enum.Enum):
     OFF = "off"
 
 
+class Nesting(enum.Enum):
+    """Commands of the KMES Host API that carry commands of their own."""
+
+    RKRL = "RKRL"
+    CLCR = "CLCR"
+
+
 @attrs.frozen(kw_only=True)
 class Bind:
     """An address to listen on: ``host:port``, ``[v6]:port``; port 0 lets the kernel choose."""
@@ -153,6 +160,7 @@ class DeviceTls:
 @attrs.frozen(kw_only=True)
 class Ping:
     request: str = "[AOECHO;AGping;]"
+    accept: Literal["success", "answer"] = "success"  # with `answer` a well-formed ERRO is a good ping too
     interval: Seconds = 2.0
     timeout: Seconds = 1.0
     fall: Count = 3
@@ -229,6 +237,14 @@ class Functions:
     mode: FunctionsMode = FunctionsMode.ENFORCE
     allow: tuple[str, ...] = ("*",)
     block: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class NestedTag:
+    """Where a command says which nested command it carries."""
+
+    tag: Annotated[str, Meta(pattern=r"^[A-Z0-9]{2}$", description="a tag: two upper-case letters or digits")]
+    value: Literal["whole", "start"] = "whole"  # the value is the nested command's four letters, or begins with them
 
 
 @attrs.frozen(kw_only=True)
@@ -326,6 +342,7 @@ class Group:
     sessions: Sessions = Sessions()
     identity: Identity = Identity()
     functions: Functions = Functions()
+    nested: Mapping[Nesting, NestedTag] = attrs.field(factory=dict)
     clients: tuple[ClientRule, ...] = ()
     unmatched: Literal["group", "refuse"] = "group"
     devices: tuple[Device, ...]

@@ -12,8 +12,8 @@ from typing import Any
 
 from . import identity_rules, ping_request, tls_rules
 from .catalogue import Catalogue
-from .function_rules import check_functions
-from .model import DEFAULT_ERRORS, Bind, Role
+from .function_rules import check_functions, check_nested
+from .model import DEFAULT_ERRORS, Bind, GroupType, Role
 from .problems import Place, Report
 from .structure import Draft
 from .units import format_duration
@@ -102,6 +102,7 @@ def _group(group: Draft, catalogue: Catalogue, report: Report) -> None:
     for device in devices:
         if device.known("address") and device.values["address"].port == 0:
             report.error(device.at("address"), "has port 0, must have the device's port, such as 9100")
+        _usual_port(group, device, report)
         if device.known("tls") and group.known("tls"):
             device.values["tls"] = tls_rules.merged(group.values["tls"], device.values["tls"])
             tls_rules.check_device(device.values["tls"], report)
@@ -110,9 +111,20 @@ def _group(group: Draft, catalogue: Catalogue, report: Report) -> None:
         ping_request.check(group.values["ping"], catalogue, report)
     if group.known("identity"):
         identity_rules.check(group, devices, catalogue, report)
+    check_nested(group, report)
     if group.known("functions"):
-        check_functions(group.values["functions"], catalogue, report)
+        check_functions(group.values["functions"], group, catalogue, report)
     _clients(group, catalogue, report)
+
+
+def _usual_port(group: Draft, device: Draft, report: Report) -> None:
+    """Warn of the port that the other type of device has by default; any other may be right."""
+    if not (group.known("type") and device.known("address")):
+        return
+    usual = {GroupType.HSM: 9100, GroupType.KMS: 2001}
+    kind, port = group.values["type"], device.values["address"].port
+    if port != usual[kind] and port in usual.values():
+        report.warn(device.at("address"), f"has port {port}; with type: {kind.value} it is usually {usual[kind]}")
 
 
 def _primary(group: Draft, devices: list[Draft], report: Report) -> None:
@@ -165,7 +177,7 @@ def _clients(group: Draft, catalogue: Catalogue, report: Report) -> None:
     seen: dict[Hashable, int] = {}
     for rule in group.sections("clients"):
         if rule.known("functions"):
-            check_functions(rule.values["functions"], catalogue, report)
+            check_functions(rule.values["functions"], group, catalogue, report)
         if not rule.known("match"):
             continue
         match = rule.values["match"]

@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, Place]] = {
     "check": Place("guardian.commands.check", "check", "Say what is wrong with a configuration."),
     "status": Place("guardian.commands.status", "status", "Show groups and devices of a running proxy."),
     "device": Place("guardian.commands.device", "device", "Bring a device in, drain it, or take it out."),
+    "learn": Place("guardian.commands.learn", "learn", "Watch live traffic and propose configuration from it."),
     "pki": Place("guardian.commands.pki", "pki", "Make a throw-away CA and certificates."),
 }
 ENTRY_POINTS: Final = "guardian.commands"

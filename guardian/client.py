@@ -70,6 +70,7 @@ class Client:
         self.peer = peer
         self.rules = rules
         self.longest = settings.longest
+        self.connected_at = now
         self.link: Link
         self.route = Route(group, peer.fingerprint if peer is not None else None, self._answered, self._must_end, now)
         self._owner = owner
@@ -199,6 +200,8 @@ class Client:
         if self._owner.draining:
             exchange.finish(Outcome.SHUTDOWN, None)
             return
+        if ruling.nested is not None:
+            ruling = ruling.nested.of(exchange.request)
         if ruling.blocked:
             exchange.finish(Outcome.BLOCKED, None)
             return
@@ -245,6 +248,8 @@ class Client:
     def _deliver(self, exchange: Exchange) -> None:
         group, link, count = self._group, self.link, exchange.command.count
         answer = exchange.answer
+        if group.observer is not None:
+            group.observer(self, exchange)
         if exchange.outcome is _OK:
             count.ok += 1
         else:

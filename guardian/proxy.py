@@ -24,6 +24,7 @@ from .client import ClientSettings
 from .contact import contact
 from .descriptors import Descriptors, raise_limit
 from .groups import RunningGroup
+from .lessons import Lessons
 from .listener import Listener, Terms
 
 _SWEEP = 1.0  # seconds between looks at all clients
@@ -46,6 +47,7 @@ class Proxy:
         self.config: Config
         self._certificates: Mapping[str, float] = {}
         self.reloads = {"ok": 0, "failed": 0}
+        self.lessons = Lessons(clock, lambda: {name: running.group for name, running in self._groups.items()})
         self._descriptors = Descriptors(raise_limit(), self._private_connections)
         self._intake: trio.Nursery
         self._keepers: trio.Nursery
@@ -57,6 +59,7 @@ class Proxy:
                 core.start_soon(self.reactor.run)
                 core.start_soon(self._tick)
                 core.start_soon(self._sweep)
+                core.start_soon(self.lessons.run)
                 async with trio.open_nursery() as self._keepers:
                     async with trio.open_nursery() as self._intake:
                         task_status.started()

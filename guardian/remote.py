@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
@@ -52,9 +52,20 @@ class Remote:
     def set_will(self, group: str, device: str, will: str) -> None:
         self._call("POST", f"/groups/{quote(group, safe='')}/devices/{quote(device, safe='')}/{will}")
 
-    def _call(self, method: str, path: str) -> dict[str, Any]:
+    def learn(self, duration: str, group: str | None) -> dict[str, Any]:
+        """Begin a lesson; gives what `/learning` answers."""
+        return self._call("POST", "/learning", {"for": duration, **({"group": group} if group else {})})
+
+    def learned(self) -> dict[str, Any]:
+        """What `/learning` answers."""
+        return self._call("GET", "/learning")
+
+    def stop_learning(self) -> None:
+        self._call("POST", "/learning/stop")
+
+    def _call(self, method: str, path: str, content: Mapping[str, str] | None = None) -> dict[str, Any]:
         try:
-            code, body = self._exchange(method, path)
+            code, body = self._exchange(method, path, content)
         except ssl.SSLError as exc:
             raise UnreachableError(
                 f"no TLS with {self.admin}: {exc.reason or exc}. Does it need --ca, or --certificate and --key?"
@@ -66,18 +77,18 @@ class Remote:
                 hint = "Does it want https, or --certificate and --key?"  # TLS 1.3 refuses by closing
             raise UnreachableError(f"cannot reach the proxy at {self.admin}: {why}. {hint}") from exc
         try:
-            content = json.loads(body)
+            answer = json.loads(body)
         except (ValueError, RecursionError):
-            content = None
-        if not isinstance(content, dict):
+            answer = None
+        if not isinstance(answer, dict):
             raise UnreachableError(f"what answers at {self.admin} is no Guardian: status {code}, no JSON object")
         if code == 401:
             raise RefusedError(f"{self.admin} wants a token: give --token-file or GUARDIAN_TOKEN_FILE")
         if code != 200:
-            raise RefusedError(f"{self.admin} refused: {content.get('error', f'status {code}')}")
-        return content
+            raise RefusedError(f"{self.admin} refused: {answer.get('error', f'status {code}')}")
+        return answer
 
-    def _exchange(self, method: str, path: str) -> tuple[int, bytes]:
+    def _exchange(self, method: str, path: str, content: Mapping[str, str] | None) -> tuple[int, bytes]:
         parts = urlsplit(self.admin)
         host = parts.hostname or ""
         connection: http.client.HTTPConnection
@@ -89,7 +100,11 @@ class Remote:
             headers = {"Accept": "application/json", "Connection": "close"}
             if self.token is not None:
                 headers["Authorization"] = f"Bearer {self.token}"
-            connection.request(method, path, headers=headers)
+            body = None
+            if content is not None:
+                headers["Content-Type"] = "application/json"
+                body = json.dumps(content)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read(_LONGEST)
         finally:

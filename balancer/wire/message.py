@@ -18,6 +18,7 @@ _PART: Final = re.compile(rb";(?:BN1[;\]]|CH[^;\]])")
 _MORE: Final = re.compile(rb";BN1[;\]]")
 ERROR_CODE: Final = b"ERRO"
 _CODE_START, _CODE_END = 3, 7
+_CODE_LENGTH: Final = _CODE_END - _CODE_START
 _HEADS_KEPT: Final = 4096
 _heads: dict[bytes, bytes] = {}  # "[AOECHO;" -> "ECHO": beginnings found well-formed, so that each is judged once
 _RIGHT_BRACKET = 0x5D
@@ -55,6 +56,23 @@ def field(message: bytes, tag: bytes) -> bytes | None:
     return None if start < 0 else _value_at(message, start)
 
 
+def nested_code(request: bytes, tag: bytes, whole: bool) -> bytes | None:
+    """The command that a well-formed request carries: what the one field of that tag is, or begins with.
+
+    None where it cannot be told: no such field, several, or not four upper-case letters or digits. Several are never
+    right, even with one value: which of them a device reads is its secret.
+    """
+    if request.count(b";" + tag) != 1:
+        return None
+    value = _value_at(request, request.find(b";" + tag))
+    code = value if whole else value[:_CODE_LENGTH]
+    return code if _is_code(code) else None
+
+
+def _is_code(text: bytes) -> bool:
+    return len(text) == _CODE_LENGTH and text.isalnum() and text.isascii() and text.upper() == text
+
+
 def _value_at(message: bytes, start: int) -> bytes:
     """The value of the field whose leading ``;`` is at ``start``."""
     end = message.find(b";", start + 3)
@@ -64,14 +82,7 @@ def _value_at(message: bytes, start: int) -> bytes:
 def _code_of(frame: bytes) -> bytes | None:
     """The code of a frame that begins as a message must, else None."""
     code = frame[_CODE_START:_CODE_END]
-    if not (
-        frame[:_CODE_START] == b"[AO"
-        and frame[_CODE_END : _CODE_END + 1] in _ENDS
-        and len(code) == _CODE_END - _CODE_START
-        and code.isalnum()
-        and code.isascii()
-        and code.upper() == code
-    ):
+    if not (frame[:_CODE_START] == b"[AO" and frame[_CODE_END : _CODE_END + 1] in _ENDS and _is_code(code)):
         return None
     if len(_heads) < _HEADS_KEPT:
         _heads[frame[: _CODE_END + 1]] = code

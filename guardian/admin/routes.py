@@ -10,10 +10,12 @@ from typing import Final
 import structlog
 import trio
 
-from balancer.snapshot import Operable, Will
+from balancer.snapshot import Will
 from guardian import metrics
+from guardian.lessons import Teachable
 
 from .access import Access
+from .learning import LearningRoutes
 from .message import Request, Response, as_json, refusal
 from .page import page
 from .status import device_status, status, unready
@@ -29,18 +31,20 @@ _WILL: Final = re.compile(rf"/groups/({_NAME})/devices/({_NAME})/(ready|drain|ma
 class Routes:
     """Answers requests from what the proxy shows and takes. Runs on the loop; metrics are rendered in a thread."""
 
-    def __init__(self, proxy: Operable, access: Access, version: str) -> None:
+    def __init__(self, proxy: Teachable, access: Access, version: str) -> None:
         self._proxy = proxy
         self._access = access
         self._version = version
         self._log = structlog.get_logger()
         self._renderers = trio.CapacityLimiter(1)  # a second one would only fight the first for the interpreter
+        self._learning = LearningRoutes(proxy.lessons)
         self._paths: Mapping[str, Handler] = {
             "/": self._page,
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/metrics": self._metrics,
             "/status": self._status,
+            "/learning": self._learning.show,
         }
 
     async def answer(self, request: Request) -> Response:
@@ -49,15 +53,22 @@ class Routes:
             refused = self._access.refuse_token(request)
             if refused is not None:
                 return refused
+        change = self._learning.posts.get(request.path)
+        if change is not None and request.method == "POST":
+            return self._access.refuse_change(request) or await change(request)
         handler = self._paths.get(request.path)
         if handler is not None:
             if request.method not in ("GET", "HEAD"):
                 return refusal(405, f"{request.path} can only be read", Allow="GET, HEAD")
             return await handler(request)
+        return self._change_device(request, known=change is not None)
+
+    def _change_device(self, request: Request, *, known: bool) -> Response:
+        """``known``: the path is there, for a POST."""
         match = _WILL.fullmatch(request.path)
-        if match is None:
-            return refusal(404, "nothing here; there are /livez, /readyz, /metrics, /status and the devices' POSTs")
-        if request.method != "POST":
+        if match is None and not known:
+            return refusal(404, "nothing here; there are /livez, /readyz, /metrics, /status, /learning and POSTs")
+        if match is None or request.method != "POST":
             return refusal(405, "this changes something: use POST", Allow="POST")
         return self._set_will(request, match[1], match[2], Will(match[3]))
 

@@ -8,9 +8,9 @@ from typing import Final
 import structlog
 import trio
 
-from balancer.snapshot import Operable
 from balancer.transport.peers import PeerRefused
 from config.model import Admin, Bind
+from guardian.lessons import Teachable
 from guardian.logs import RateLimited
 
 from .access import Access, is_loopback
@@ -23,7 +23,7 @@ CONNECTIONS: Final = 128
 
 async def serve_admin(
     admin: Admin,
-    proxy: Operable,
+    proxy: Teachable,
     *,
     times: Times = Times(),  # noqa: B008 (frozen)
     task_status: trio.TaskStatus[Bind] = trio.TASK_STATUS_IGNORED,

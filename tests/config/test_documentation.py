@@ -35,6 +35,7 @@ SECTIONS: dict[str, type[Any]] = {
     "groups[].identity.probes[]": model.Probe,
     "groups[].identity.pin": model.SerialPin,
     "groups[].functions": model.Functions,
+    "groups[].nested": model.NestedTag,
     "groups[].clients[]": model.ClientRule,
     "groups[].clients[].match": model.Match,
     "groups[].devices[]": model.Device,

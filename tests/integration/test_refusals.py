@@ -23,6 +23,11 @@ FUNCTIONS = """
       allow: ["category:pkcs11_communication", "category:payment_pin", "category:miscellaneous", GPKD, ZZZZ]
       block: [TIME, GPKD, "category:payment_pin"]
 """
+NESTED = """
+    type: kms
+    functions: {allow: [ECHO, RKRL/GETK, RKRL/LIST], block: [RKRL/LIST]}
+    nested: {RKRL: {tag: RN}}
+"""
 CLEAR = """
   - {name: clear, bind: "127.0.0.1:0", group: payments, tls: {mode: clear}}
 """
@@ -78,6 +83,22 @@ async def test_every_vector_over_tls(pki: PkiFiles, tmp_path: Path) -> None:
         only_echoes_were_seen(world)
         outcomes = {name: count for command in world.group.commands for name, count in command.outcomes.items()}
         assert outcomes["malformed"] == sum(vector.malformed for vector in vectors)
+
+
+async def test_every_nested_vector_in_a_kms_group(pki: PkiFiles, tmp_path: Path) -> None:
+    vectors = refused("refused_nested")
+    assert sum(not vector.malformed for vector in vectors) >= 30
+    devices = {"hsm1": SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))}
+    async with estate(pki, tmp_path, devices, group=QUICK + NESTED) as world:
+        for vector in vectors:
+            await check(await world.client(), vector, FIRST + vector.message + AFTER)
+        await world.until_calm()
+        only_echoes_were_seen(world)
+        # What is allowed does get there: the vectors were not refused for another reason.
+        client = await world.client()
+        await client.request(b"[AORKRL;RNGETK;AGx;]")
+        await client.request(b"[AORKRL;AAx;RNGETK]")
+        assert world.reached(b"[AORKRL;RNGETK;AGx;]") == world.reached(b"[AORKRL;AAx;RNGETK]") == 1
 
 
 async def test_every_vector_cut_at_every_byte(pki: PkiFiles, tmp_path: Path) -> None:

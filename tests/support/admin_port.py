@@ -37,10 +37,12 @@ class Answer:
 async def serving(
     proxy: FakeProxy | None = None, admin: Admin = LOOPBACK, times: Times = PATIENT
 ) -> AsyncIterator[Bind]:
+    proxy = proxy or FakeProxy()
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(proxy.lessons.run)
 
         async def start(*, task_status: trio.TaskStatus[Bind]) -> None:
-            await serve_admin(admin, proxy or FakeProxy(), times=times, task_status=task_status)
+            await serve_admin(admin, proxy, times=times, task_status=task_status)
 
         bound = await nursery.start(start)
         yield bound

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
+from balancer.group import Group
 from balancer.histogram import Histogram, HistogramSnapshot
 from balancer.snapshot import (
     CommandSnapshot,
@@ -19,6 +21,7 @@ from balancer.snapshot import (
     Will,
 )
 from config.model import GroupType, Role
+from guardian.lessons import Lessons
 from health.state import Health
 
 BOUNDS = (0.0005, 0.001, 0.01, 0.1, 1.0)
@@ -106,7 +109,14 @@ class FakeProxy:
     `react`, if given, is called after each snapshot that was asked for, to let the state go on.
     """
 
-    def __init__(self, snapshot: ProxySnapshot | None = None, react: Callable[[FakeProxy], None] | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: ProxySnapshot | None = None,
+        react: Callable[[FakeProxy], None] | None = None,
+        groups: Mapping[str, Group] | None = None,
+    ) -> None:
+        """``groups``: whose traffic can be learned from."""
+        self.lessons = Lessons(time.monotonic, lambda: groups or {})
         self.current = snapshot or proxy()
         self.told: list[tuple[str, str, Will]] = []
         self.shown = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-_FILE = Path(__file__).parent.parent / "vectors" / "refused.txt"
+_FOLDER = Path(__file__).parent.parent / "vectors"
 
 
 @attrs.frozen
@@ -19,9 +19,9 @@ class Refused:
         return self.number == b"906"
 
 
-def refused() -> list[Refused]:
-    """What `tests/vectors/refused.txt` says."""
-    lines = _FILE.read_text(encoding="ascii").splitlines()
+def refused(name: str = "refused") -> list[Refused]:
+    """What a file of `tests/vectors` says."""
+    lines = (_FOLDER / f"{name}.txt").read_text(encoding="ascii").splitlines()
     found = []
     for line in lines:
         if line and not line.startswith("#"):

@@ -1,0 +1,80 @@
+"""`/learning`: asks for a lesson, says how far it is, and what was learned."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+import trio
+
+from config.units import format_duration, parse_duration
+from guardian.lessons import LONGEST, SHORTEST, LessonRunning, Lessons
+
+from .message import Request, Response, as_json, refusal
+
+PATH: Final = "/learning"
+STOP: Final = "/learning/stop"
+_GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+class LearningRoutes:
+    """Changes have passed the checks of `Access` before they come here."""
+
+    def __init__(self, lessons: Lessons) -> None:
+        self._lessons = lessons
+        self._log = structlog.get_logger()
+        self._renderers = trio.CapacityLimiter(1)
+        self.posts: dict[str, Callable[[Request], Awaitable[Response]]] = {PATH: self.start, STOP: self.stop}
+
+    async def show(self, _request: Request) -> Response:
+        """The state, and once the lesson has ended what was learned."""
+        lessons = self._lessons
+        content = dict(lessons.facts)
+        if lessons.ended:
+            reporter = lessons.reporter()  # now: somebody may start anew while we wait for our turn
+            async with self._renderers:  # a long report must not hold up the data path
+                content["groups"] = await trio.to_thread.run_sync(reporter)
+        return as_json(200, content)
+
+    async def start(self, request: Request) -> Response:
+        try:
+            group, seconds = _asked(request.body)
+        except ValueError as exc:
+            return refusal(400, str(exc))
+        try:
+            self._lessons.start(group, seconds)
+        except LessonRunning as exc:
+            return refusal(409, str(exc))
+        except LookupError as exc:
+            return refusal(404, str(exc.args[0]))
+        self._log.info("learning", group=group or "all", seconds=seconds, peer=request.peer)
+        return as_json(200, self._lessons.facts)
+
+    async def stop(self, request: Request) -> Response:
+        self._lessons.stop()
+        self._log.info("learning is to end", peer=request.peer)
+        return as_json(200, self._lessons.facts)
+
+
+def _asked(body: bytes) -> tuple[str | None, float]:
+    """``{"for": "10m", "group": "payments"}``; without a group all are meant. Raises ValueError for people."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = None
+    if (
+        not isinstance(content, dict)
+        or not content.keys() <= {"for", "group"}
+        or not isinstance(content.get("for"), str)
+    ):
+        raise ValueError('the body must be {"for": "10m"}, and may name a "group"')
+    seconds = parse_duration(content["for"])
+    if not SHORTEST <= seconds <= LONGEST:
+        raise ValueError(f"it takes from {format_duration(SHORTEST)} to {format_duration(LONGEST)}")
+    group = content.get("group")
+    if group is not None and not (isinstance(group, str) and _GROUP.fullmatch(group)):
+        raise ValueError("the group must be a name")
+    return group, seconds

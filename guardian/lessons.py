@@ -1,0 +1,203 @@
+"""Learning from live traffic: who watches, which groups, until when. One lesson at a time.
+
+While nobody learns, a group's `observer` is None and that is all it costs. While somebody does, each answer delivered
+to a client is looked at on the data path, and the devices' connections a few times a second.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+import attrs
+import structlog
+import trio
+
+from balancer.exchange import Exchange
+from balancer.group import Group
+from balancer.snapshot import Operable
+
+from .learned import report
+from .learning import Learning, Life, Who
+
+if TYPE_CHECKING:
+    from .client import Client
+
+SHORTEST: Final = 1.0  # seconds
+LONGEST: Final = 86_400.0
+_LOOK: Final = 0.05  # seconds between looks at the devices' connections
+_IDLE: Final = 0.2  # seconds between looks for something to do
+
+
+class LessonState(enum.Enum):
+    NONE = "none"  # nothing was learned yet
+    WATCHING = "watching"
+    DONE = "done"
+    FAILED = "failed"  # by a fault of ours; what was learned until then is there
+
+
+class LessonRunning(Exception):  # noqa: N818 - named for what stands in the way
+    """Somebody is learning already."""
+
+
+class Teachable(Operable, Protocol):
+    """A proxy whose traffic can be learned from."""
+
+    @property
+    def lessons(self) -> Lessons: ...
+
+
+@attrs.define(eq=False)
+class _Watched:
+    group: Group
+    learning: Learning
+    started: float
+    misfits_before: int
+
+    def observe(self, client: object, exchange: Exchange) -> None:
+        life = self._life(cast("Client", client))
+        if life is not None:
+            self.learning.feed(life, exchange)
+
+    def _life(self, client: Client) -> Life | None:
+        # Not the client itself: it would keep what the client keeps. The time tells it from one at the same address.
+        key = (id(client), client.connected_at)
+        known = self.learning.life(key)
+        return known or self.learning.begin(key, _who(client), from_start=client.connected_at >= self.started)
+
+    def look(self) -> None:
+        """Note which connections to devices have several requests outstanding whose answers cannot be confused."""
+        seen = self.learning.pipeline
+        seen.looks += 1
+        seen.misfits = max(0, _misfits(self.group) - self.misfits_before)
+        for device in self.group.devices:
+            seen.allowed = max(seen.allowed, device.pipeline)
+            if device.pipeline < 2:
+                continue
+            for upstream in device.upstreams:
+                told = {(attempt.exchange.code, attempt.exchange.context) for attempt in upstream.outstanding}
+                if len(told) > 1:
+                    seen.several += 1
+                    seen.most = max(seen.most, len(told))
+
+
+class Lessons:
+    """Run `run` in a task; `start`, `stop` and `facts` may be called at any time on the loop."""
+
+    def __init__(self, clock: Callable[[], float], groups: Callable[[], Mapping[str, Group]]) -> None:
+        """``clock``: seconds, the same that clients are dated by."""
+        self._clock = clock
+        self._groups = groups
+        self._log = structlog.get_logger()
+        self._state = LessonState.NONE
+        self._number = 0
+        self._watched: tuple[_Watched, ...] = ()
+        self._seconds = 0.0
+        self._started = self._ended = 0.0
+
+    def start(self, group: str | None, seconds: float) -> None:
+        """Watch that group, or all of them, for so long. Raises `LessonRunning`, or LookupError for no such group."""
+        if self._state is LessonState.WATCHING:
+            raise LessonRunning(f"somebody is learning already, for {self._left:.0f} s more")
+        groups = self._groups()
+        if group is not None and group not in groups:
+            raise LookupError(f"there is no group {group}")
+        now = self._clock()
+        self._number += 1
+        self._state, self._started, self._ended, self._seconds = LessonState.WATCHING, now, now, seconds
+        self._watched = tuple(
+            _Watched(found, Learning(), now, _misfits(found))
+            for name, found in groups.items()
+            if group is None or name == group
+        )
+        for watched in self._watched:
+            watched.group.observer = self._guarded(watched)
+
+    def stop(self) -> None:
+        """End before the time; nothing happens where nobody is watching."""
+        if self._state is LessonState.WATCHING:
+            self._end(LessonState.DONE)
+
+    async def run(self) -> None:
+        """End lessons when their time is over, whoever asked for them. Until cancelled."""
+        while True:
+            watching = self._state is LessonState.WATCHING
+            if watching:
+                self._step()
+            await trio.sleep(_LOOK if watching else _IDLE)
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """How far it is. The rest is for `reporter`."""
+        return {
+            "state": self._state.value,
+            "number": self._number,
+            "for": self._seconds,
+            "watched": round(
+                (self._clock() if self._state is LessonState.WATCHING else self._ended) - self._started, 3
+            ),
+            "left": round(self._left, 3),
+            "requests": sum(watched.learning.requests for watched in self._watched),
+        }
+
+    def reporter(self) -> Callable[[], Mapping[str, object]]:
+        """What gives what was learned, by group. It may run in a thread once the lesson has ended."""
+        learned = {watched.group.name: watched.learning for watched in self._watched}
+        return lambda: {name: report(name, learning) for name, learning in learned.items()}
+
+    @property
+    def ended(self) -> bool:
+        return self._state in (LessonState.DONE, LessonState.FAILED)
+
+    @property
+    def _left(self) -> float:
+        if self._state is not LessonState.WATCHING:
+            return 0.0
+        return max(0.0, self._started + self._seconds - self._clock())
+
+    def _step(self) -> None:
+        try:
+            if self._left <= 0:
+                self._end(LessonState.DONE)
+                return
+            for watched in self._watched:
+                watched.look()
+        except Exception as exc:  # noqa: BLE001 - the barrier: learning must not end the proxy
+            self._failed(exc)
+
+    def _guarded(self, watched: _Watched) -> Callable[[object, Exchange], None]:
+        def observe(client: object, exchange: Exchange) -> None:
+            try:
+                watched.observe(client, exchange)
+            except Exception as exc:  # noqa: BLE001 - the barrier: the client must get its answer
+                self._failed(exc)
+
+        return observe
+
+    def _failed(self, exc: Exception) -> None:
+        """The kind only: the text of a fault could hold what was being looked at."""
+        if self._state is LessonState.WATCHING:
+            self._end(LessonState.FAILED)
+        self._log.error("learning failed by a fault of the proxy's own", fault=type(exc).__name__)
+
+    def _end(self, state: LessonState) -> None:
+        self._state, self._ended = state, self._clock()
+        for watched in self._watched:
+            watched.group.observer = None
+            watched.learning.forget_connections()
+        self._log.info("learning ended", state=state.value, requests=self.facts["requests"])
+
+
+def _misfits(group: Group) -> int:
+    return sum(device.outcomes.get("bad_answer", 0) for device in group.devices)
+
+
+def _who(client: Client) -> Who:
+    if client.peer is not None:
+        return Who(client.peer.common_name, client.peer.fingerprint, None)
+    try:
+        address = str(client.link.socket.getpeername()[0])
+    except (OSError, AttributeError, IndexError, TypeError):
+        address = None
+    return Who(None, None, address)
