@@ -49,7 +49,7 @@ class BracketDecoder:
     def __init__(self, limit: int, *, strict: bool) -> None:
         """``limit``: the longest frame in bytes. ``strict`` also refuses an unfinished frame as soon as it has a byte
         that no request may hold (answers are let through: devices are not ours to correct)."""
-        self._buffer = b""
+        self._buffer: bytes | bytearray = b""  # what was read at once; once there is more, what can grow
         self._position = 0  # where the next frame, or the gap before it, begins
         self._scanned = 0  # up to here no end of the frame was found
         self._limit = limit
@@ -76,12 +76,12 @@ class BracketDecoder:
             self._buffer = data
             self._position = self._scanned = 0
         else:
-            if not isinstance(self._buffer, bytearray):
-                self._buffer = bytearray(self._buffer)  # type: ignore[assignment]
-            del self._buffer[: self._position]  # type: ignore[attr-defined]
+            buffer = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
+            del buffer[: self._position]
+            buffer += data
+            self._buffer = buffer
             self._scanned = max(self._scanned - self._position, 0)
             self._position = 0
-            self._buffer += data
 
     def next_frame(self) -> bytes | None:
         buffer, start = self._buffer, self._position
@@ -109,7 +109,7 @@ class BracketDecoder:
             raise MessageTooLong(f"a message of more than {self._limit} bytes")
         self._position = self._scanned = end
         self.fresh = end == size and self._limit >= SHORT
-        if start == 0 and end == size and type(buffer) is bytes:
+        if start == 0 and end == size and isinstance(buffer, bytes):
             return buffer  # the usual case: one read, one message, no copy
         return bytes(buffer[start:end])
 
