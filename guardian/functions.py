@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-import attrs
-
 from balancer.command import CommandTable, GroupCommand
 from config import model
 from config.catalogue import ALL, Catalogue
@@ -27,18 +25,18 @@ class Identity(Protocol):
         """``sha256:<hex>``"""
 
 
-@attrs.frozen(eq=False)
 class Ruling:
-    """The verdict on one command for one client."""
+    """The verdict on one command for one client. Nobody changes it."""
 
-    command: GroupCommand
-    blocked: bool  # must not reach a device
-    noticed: bool  # would be blocked if the mode were `enforce`
-    plain: bool = attrs.field(init=False)  # nothing of it needs a second look: any device may have it at once
+    __slots__ = ("blocked", "command", "noticed", "plain")
 
-    def __attrs_post_init__(self) -> None:
-        plain = not (self.blocked or self.noticed or self.command.fences or self.command.multipart)
-        object.__setattr__(self, "plain", plain)
+    def __init__(self, command: GroupCommand, *, blocked: bool, noticed: bool) -> None:
+        """``noticed``: it would be blocked if the mode were `enforce`."""
+        self.command = command
+        self.blocked = blocked  # must not reach a device
+        self.noticed = noticed
+        # Nothing of it needs a second look: any device may have it at once.
+        self.plain = not (blocked or noticed or command.fences or command.multipart)
 
 
 class _Listed:
@@ -75,7 +73,7 @@ class Rules:
     def _decide(self, command: GroupCommand, code: str) -> Ruling:
         forbidding = [section for section in self._sections if section.forbids(code)]
         blocked = any(section.mode is FunctionsMode.ENFORCE for section in forbidding)
-        return Ruling(command, blocked, noticed=bool(forbidding) and not blocked)
+        return Ruling(command, blocked=blocked, noticed=bool(forbidding) and not blocked)
 
 
 class GroupRules:
