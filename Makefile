@@ -9,8 +9,12 @@ LOCK := requirements-dev.lock
 
 setup: $(STAMP)
 
+# What is installed: `guardian` runs from .venv, not from here, so a change here must reach it.
+SOURCES := $(shell find guardian balancer health config loadtest deploy -type f -not -path '*/__pycache__/*' \
+	-not -path 'loadtest/native/build*')
+
 # uv where it can be had, since it takes a second where pip takes a minute; both install exactly what the lock says.
-$(STAMP): $(LOCK) pyproject.toml
+$(STAMP): $(LOCK) pyproject.toml README.md $(SOURCES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "guardian needs Python 3.11 or later; set PYTHON=... (found: $$($(PYTHON) --version 2>&1))"; exit 1; }
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" LOCK="$(LOCK)" sh deploy/install.sh
@@ -19,7 +23,12 @@ $(STAMP): $(LOCK) pyproject.toml
 demo: setup
 	@$(BIN)/guardian demo $(if $(STAY),--stay)
 
+# The tests run from the sources here, interpreted. Where the data path is compiled, the integration tests run on the
+# installation first: -P keeps this folder behind it.
 test: setup
+ifeq ($(ARGS),)
+	@case "$$($(BIN)/guardian --version)" in *compiled) $(BIN)/python -P -m pytest tests/integration;; esac
+endif
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import attrs
+from typing import Final
 
 from config.catalogue import Catalogue, Effect
 
 from .histogram import Histogram
 from .snapshot import CommandSnapshot, Outcome
 
-OTHER = "other"  # the label of all codes outside the catalogue: clients cannot make new series
+OTHER: Final = "other"  # the label of all codes outside the catalogue: clients cannot make new series
 
 
 class CommandCount:
@@ -29,29 +28,39 @@ class CommandCount:
         self.others[outcome.value] = self.others.get(outcome.value, 0) + 1
 
 
-@attrs.frozen(kw_only=True, eq=False)
 class GroupCommand:
-    """One command in one group."""
+    """One command in one group. Nobody changes it. A plain class: what attrs makes is slow from compiled code."""
 
-    code: bytes
-    label: str  # the code, or `OTHER`
-    effect: Effect
-    multipart: bool
-    known: bool
-    count: CommandCount
-    repeatable: bool = attrs.field(init=False)  # may be sent to another device after a failure
-    own_device: bool = attrs.field(init=False)  # its answer belongs to one device: always the same one is asked
-    private: bool = attrs.field(init=False)  # must not travel on a shared connection
-    fences: bool = attrs.field(init=False)  # a client's other requests neither pass it nor are passed by it
-    provable: bool = attrs.field(init=False)  # may be what proves a device in probation: costs nothing if it fails
+    __slots__ = (
+        "code",
+        "count",
+        "effect",
+        "fences",
+        "known",
+        "label",
+        "multipart",
+        "own_device",
+        "private",
+        "provable",
+        "repeatable",
+    )
 
-    def __attrs_post_init__(self) -> None:
-        put = object.__setattr__
-        put(self, "repeatable", self.effect.repeatable)
-        put(self, "own_device", self.effect is Effect.DEVICE)
-        put(self, "private", not self.known or self.effect in (Effect.SESSION, Effect.PINNED))
-        put(self, "fences", self.private or self.effect is Effect.WRITE)
-        put(self, "provable", self.effect is Effect.READ)
+    def __init__(
+        self, *, code: bytes, label: str, effect: Effect, multipart: bool, known: bool, count: CommandCount
+    ) -> None:
+        """``label``: the code, or `OTHER`."""
+        self.code = code
+        self.label = label
+        self.effect = effect
+        self.multipart = multipart
+        self.known = known
+        self.count = count
+        self.repeatable = effect.repeatable  # may be sent to another device after a failure
+        self.own_device = effect is Effect.DEVICE  # its answer belongs to one device: always the same one is asked
+        # It must not travel on a shared connection.
+        self.private = not known or effect is Effect.SESSION or effect is Effect.PINNED
+        self.fences = self.private or effect is Effect.WRITE  # a client's others neither pass it nor are passed by it
+        self.provable = effect is Effect.READ  # may prove a device in probation: costs nothing if it fails
 
 
 class CommandTable:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .upstream import Upstream
 
 NEVER: Final = float("inf")
+_OK: Final = Outcome.OK  # a look into an enum is slow until Python 3.12
 
 
 class Exchange:
@@ -73,7 +74,7 @@ class Exchange:
         self.deadline = NEVER
         self.wait_until = NEVER  # how long it may be queued
         self.answer: bytes | None = None
-        self.outcome = Outcome.OK
+        self.outcome = _OK
         self.finished = False
         self.is_ping = is_ping
         self.attempts = 0  # sendings that are still open

@@ -28,6 +28,7 @@ class Scheduler:
 
     def __init__(self, policy: Policy, slow_start: float) -> None:
         """``slow_start``: seconds."""
+        self._in_turn = self._by_work = False
         self.policy = policy
         self.slow_start = slow_start
         self.serving: tuple[Device, ...] = ()
@@ -35,6 +36,16 @@ class Scheduler:
         self.active_backups: frozenset[str] = frozenset()
         self._turn = 0
         self._credit: dict[str, float] = {}
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = policy
+        self._in_turn = policy is Policy.ROUND_ROBIN
+        self._by_work = policy is Policy.LEAST_OUTSTANDING
 
     def refresh(self, devices: Sequence[Device]) -> int:
         """Decide anew who is in service; gives the number of backups that have just come into service.
@@ -86,9 +97,9 @@ class Scheduler:
 
         ``avoid``: devices where this request already failed. ``now``: seconds, monotonic.
         """
-        if self.policy is Policy.ROUND_ROBIN:
+        if self._in_turn:
             return self._pick_in_turn(now, avoid)
-        by_work = self.policy is Policy.LEAST_OUTSTANDING
+        by_work = self._by_work
         best: Device | None = None
         lowest = _MOST
         turn = 0

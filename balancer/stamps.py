@@ -12,6 +12,7 @@ from typing import Final
 
 from config.model import Framing
 
+from .transport.handler import LinkHandler
 from .wire.context import put, restore
 from .wire.errors import FramingLost, MessageTooLong, WireError
 from .wire.frames import answer_decoder, encode
@@ -61,7 +62,7 @@ class Stamps:
         return restore(answer, context, stamp) if answers(answer, code, None) else None
 
 
-class EchoTrial:
+class EchoTrial(LinkHandler):
     """The first talk on a new connection: one ECHO, to see whether the device gives ``AG`` back. A link's handler.
 
     ``echoes`` says so when ``done`` was called; None: the connection is of no use.

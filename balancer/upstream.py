@@ -9,6 +9,7 @@ from config.model import Framing
 
 from .exchange import Attempt, Exchange
 from .stamps import Stamps
+from .transport.handler import LinkHandler
 from .wire.errors import WireError
 from .wire.frames import answer_decoder, encode
 from .wire.message import answers
@@ -38,7 +39,7 @@ class UpstreamOwner(Protocol):
         """
 
 
-class Upstream:
+class Upstream(LinkHandler):
     """Answers come in the order of the requests, one for each; anything else ends the connection.
 
     ``owner`` is None for a shared connection, else the `Pin` or `Session` whose requests alone may travel here:

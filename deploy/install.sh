@@ -1,7 +1,9 @@
 #!/bin/sh
-# Make the virtual environment VENV with what LOCK says, and the `guardian` command in it. Called by `make setup`.
+# Make the virtual environment VENV with what LOCK says, and the `guardian` command in it, from a wheel: what runs there
+# does not change under it, and its data path is compiled where that can be done. Called by `make setup`.
 set -eu
 : "${PYTHON:=python3}" "${VENV:=.venv}" "${LOCK:=requirements-dev.lock}"
+WHEELS=build/wheel
 
 say() { echo "setup: $*" >&2; }
 
@@ -13,7 +15,12 @@ with_uv() {
 
 install_with_uv() {
     uv pip install --quiet --python "$VENV/bin/python" --require-hashes -r "$LOCK" "$@" &&
-        uv pip install --quiet --python "$VENV/bin/python" --no-build-isolation --no-deps -e . "$@"
+        build && uv pip install --quiet --python "$VENV/bin/python" --no-deps --reinstall "$WHEELS"/*.whl "$@"
+}
+
+build() {
+    rm -rf "$WHEELS" && mkdir -p "$WHEELS" &&
+        "$VENV/bin/python" -c 'import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])' "$WHEELS"
 }
 
 with_pip() {
@@ -22,7 +29,8 @@ with_pip() {
         return 1
     }
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$LOCK" &&
-        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+        build &&
+        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$WHEELS"/*.whl
 }
 
 if ! with_uv; then

@@ -19,6 +19,7 @@ from config.loader import load
 from config.model import Config
 
 from .admin.server import serve_admin
+from .installation import data_path, version
 from .lifecycle import drain
 from .logs import LogHandle, start
 from .proxy import Proxy
@@ -56,6 +57,7 @@ class _Application:
     async def run(self) -> int:
         """Gives the exit code."""
         code = 0
+        self._log.info("starting", version=version() or "unknown", data_path=data_path())
         try:
             async with trio.open_nursery() as nursery:
                 # Before anything is started: a signal in the middle must find its receiver.

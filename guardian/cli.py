@@ -95,13 +95,9 @@ def _entry_points() -> dict[str, str]:
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+        from .installation import data_path, version  # noqa: PLC0415
 
-        try:
-            known = version("guardian-hsm")
-        except PackageNotFoundError:
-            known = "(not installed)"
-        console.say(f"guardian {known}")
+        console.say(f"guardian {version() or '(not installed)'}, data path {data_path()}")
         ctx.exit()
 
 

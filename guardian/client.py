@@ -11,6 +11,7 @@ from balancer.exchange import Exchange
 from balancer.fair import Share
 from balancer.group import Group
 from balancer.snapshot import Outcome
+from balancer.transport.handler import LinkHandler
 from balancer.transport.link import Link
 from balancer.transport.peers import Peer
 from balancer.wire.errors import Malformed, MessageTooLong, WireError
@@ -58,7 +59,7 @@ class ClientOwner(Protocol):
         """A request got an answer of the proxy's own."""
 
 
-class Client:
+class Client(LinkHandler):
     """Owed answers stand in one queue; each is written when all before it are.
 
     ``peer`` says who it is, for rules and logs. ``rules`` may be replaced at any time: the next request obeys.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
-import attrs
-
 from balancer.command import CommandTable, GroupCommand
 from balancer.wire.message import nested_code
 from config import model
@@ -32,20 +30,24 @@ class Identity(Protocol):
         """``sha256:<hex>``"""
 
 
-@attrs.frozen(eq=False)
 class Ruling:
-    """The verdict on one command for one client. Where ``nested`` is given, it has the verdict on each request."""
+    """The verdict on one command for one client. Where ``nested`` is given, it has the verdict on each request.
 
-    command: GroupCommand
-    blocked: bool  # must not reach a device
-    noticed: bool  # would be blocked if the mode were `enforce`
-    nested: NestedRulings | None = None
-    plain: bool = attrs.field(init=False)  # nothing of it needs a second look: any device may have it at once
+    Nobody changes it.
+    """
 
-    def __attrs_post_init__(self) -> None:
-        care = self.blocked or self.noticed or self.nested is not None
-        plain = not (care or self.command.fences or self.command.multipart)
-        object.__setattr__(self, "plain", plain)
+    __slots__ = ("blocked", "command", "nested", "noticed", "plain")
+
+    def __init__(
+        self, command: GroupCommand, *, blocked: bool, noticed: bool, nested: NestedRulings | None = None
+    ) -> None:
+        """``noticed``: it would be blocked if the mode were `enforce`."""
+        self.command = command
+        self.blocked = blocked  # must not reach a device
+        self.noticed = noticed
+        self.nested = nested
+        # Nothing of it needs a second look: any device may have it at once.
+        self.plain = not (blocked or noticed or nested is not None or command.fences or command.multipart)
 
 
 class NestedRulings:
@@ -143,7 +145,7 @@ class Rules:
     @staticmethod
     def _verdict(command: GroupCommand, forbidding: list[_Listed]) -> Ruling:
         blocked = any(section.mode is FunctionsMode.ENFORCE for section in forbidding)
-        return Ruling(command, blocked, noticed=bool(forbidding) and not blocked)
+        return Ruling(command, blocked=blocked, noticed=bool(forbidding) and not blocked)
 
 
 class GroupRules:

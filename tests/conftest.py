@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from hypothesis import settings
+
+# `tests.support` must be found, even where `python -P` has kept this folder out; last, so that what is installed is
+# then what is tested.
+sys.path.append(str(Path(__file__).parents[1]))
 
 settings.register_profile("guardian", deadline=None)
 settings.load_profile("guardian")

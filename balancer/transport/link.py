@@ -8,30 +8,19 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final
 
 from balancer.wire.frames import SHORT
 
+from .handler import LinkHandler
 from .reactor import Reactor
 
-_READ_SIZE = SHORT  # a TLS record at most, so that nothing stays behind inside OpenSSL where epoll cannot see it
-_SEND_SIZE = 65_536  # bytes a flush sends before other links get their turn
-_TLS_RECORD = 16_384
-_READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
-_BROKEN = select.EPOLLHUP | select.EPOLLERR
-
-
-class LinkHandler(Protocol):
-    """Who is told of what happens on a link. Must not block; may close the link at any time."""
-
-    def received(self, data: bytes, now: float) -> None:
-        """Bytes came. ``now``: the reactor's clock, seconds."""
-
-    def lost(self, reason: str) -> None:
-        """The link is gone, by its peer or by a fault; not called when `Link.close` was. Called at most once."""
-
-    def sent_all(self) -> None:
-        """What was held back because the peer was slow is now sent."""
+_READ_SIZE: Final = SHORT  # a TLS record at most, so that nothing stays behind inside OpenSSL where epoll cannot see it
+_SEND_SIZE: Final = 65_536  # bytes a flush sends before other links get their turn
+_TLS_RECORD: Final = 16_384
+_READ: Final[int] = select.EPOLLIN
+_WRITE: Final[int] = select.EPOLLOUT
+_BROKEN: Final[int] = select.EPOLLHUP | select.EPOLLERR
 
 
 class Link:
@@ -55,7 +44,7 @@ class Link:
         "_rest",
         "_send",
         "_socket",
-        "_wants_flush",
+        "_to_flush",
         "open",
         "queued",
         "taken",
@@ -66,7 +55,7 @@ class Link:
         self._socket = sock
         self._fd = sock.fileno()
         self._handler = handler
-        self._wants_flush = reactor.wants_flush
+        self._to_flush = reactor.to_flush
         self._clock = reactor.clock
         self._recv, self._send = _reading_and_writing(sock)
         self._out: list[bytes] = []
@@ -96,7 +85,7 @@ class Link:
             return
         out = self._out
         if not out and not self._blocked:
-            self._wants_flush(self)
+            self._to_flush.append(self)
         out.append(data)
         self.queued += len(data)
 

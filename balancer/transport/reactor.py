@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 if TYPE_CHECKING:
     from .link import Link
 
-_READABLE = select.EPOLLIN
-_EVENTS_PER_POLL = 64
-_POLLS_PER_TURN = 4  # then other trio tasks get a turn, so that one loud client starves nobody
+_READABLE: Final[int] = select.EPOLLIN
+_EVENTS_PER_POLL: Final = 64
+_POLLS_PER_TURN: Final = 4  # then other trio tasks get a turn, so that one loud client starves nobody
 
 
 class Reactor:
@@ -30,9 +30,7 @@ class Reactor:
     def __init__(self, clock: Callable[[], float], failed: Callable[[BaseException], None]) -> None:
         self._epoll = select.epoll()
         self._links: dict[int, Link] = {}
-        self._unsent: list[Link] = []
-        # wants_flush(link): it has something to send; it is flushed at the end of the batch, or by the next `flush`.
-        self.wants_flush: Callable[[Link], None] = self._unsent.append
+        self.to_flush: Final[list[Link]] = []  # have something to send; flushed at the end of the batch, or by `flush`
         self._failed = failed
         self.clock = clock
         self.failures = 0  # exceptions that left a handler
@@ -56,7 +54,7 @@ class Reactor:
 
     def flush(self) -> None:
         """Send what the links have to send. Whoever calls links outside of their handlers calls this afterwards."""
-        unsent = self._unsent
+        unsent = self.to_flush
         for link in unsent:  # also what is added meanwhile
             try:
                 link.flush()

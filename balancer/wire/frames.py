@@ -3,68 +3,78 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import Final
 
 from config.model import Framing
 
 from .errors import FramingLost, MessageTooLong
 
-_GAP = re.compile(rb"[\r\n \t]*")
-_OPENED = re.compile(rb"[ -Z\\^-~]*")  # what may follow "[" while its "]" has not come: printable ASCII but brackets
-_LEFT_BRACKET = 0x5B
-SHORT = 16_384  # bytes; as much as is read at once
+_GAP: Final = re.compile(rb"[\r\n \t]*")
+_OPENED: Final = re.compile(
+    rb"[ -Z\\^-~]*"
+)  # what may follow "[" while its "]" has not come: printable ASCII but brackets
+_LEFT_BRACKET: Final = 0x5B
+SHORT: Final = 16_384  # bytes; as much as is read at once
 
 
-class Decoder(Protocol):
+class Decoder:
     """Feed it with `receive`, then call `next_frame` until it returns None.
 
     `next_frame` raises `FramingLost` or `MessageTooLong`: no further byte can be trusted, close the connection.
     The work done is linear in the bytes received, however they are split.
+
+    ``fresh``: whether bytes that are just one frame, and no longer than `SHORT`, need not be fed at all.
+    A base class rather than a protocol, so that a compiled call needs no look-up.
     """
+
+    __slots__ = ("fresh",)
+
+    def __init__(self, *, fresh: bool) -> None:
+        self.fresh = fresh
 
     @property
     def partial(self) -> bool:
         """Whether a message has begun and not ended (meaningful after `next_frame` returned None)."""
-
-    @property
-    def fresh(self) -> bool:
-        """Whether bytes that are just one frame, and no longer than `SHORT`, need not be fed at all."""
-
-    def whole_frames(self, data: bytes) -> list[bytes] | None: ...
-
-    def receive(self, data: bytes) -> None: ...
-
-    def next_frame(self) -> bytes | None: ...
-
-
-class BracketDecoder:
-    """Frames from ``[`` to ``]``; between them only CR, LF, space and tab.
-
-    Some clients send CR LF after each message, hence the gap; anything else outside brackets is an error, so that no
-    byte is ever skipped that a device would have read differently.
-    """
-
-    __slots__ = ("_buffer", "_limit", "_position", "_scanned", "_strict", "fresh")
-
-    def __init__(self, limit: int, *, strict: bool) -> None:
-        """``limit``: the longest frame in bytes. ``strict`` also refuses an unfinished frame as soon as it has a byte
-        that no request may hold (answers are let through: devices are not ours to correct)."""
-        self._buffer = b""
-        self._position = 0  # where the next frame, or the gap before it, begins
-        self._scanned = 0  # up to here no end of the frame was found
-        self._limit = limit
-        self._strict = strict
-        self.fresh = limit >= SHORT
-
-    @property
-    def partial(self) -> bool:
-        return self._position < len(self._buffer)
+        raise NotImplementedError
 
     def whole_frames(self, data: bytes) -> list[bytes] | None:
         """The frames, where the bytes are nothing but whole frames; None where `receive` must see to them.
 
         To be called only while `fresh`, with at most `SHORT` bytes: a quicker way to the same frames.
         """
+        raise NotImplementedError
+
+    def receive(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def next_frame(self) -> bytes | None:
+        raise NotImplementedError
+
+
+class BracketDecoder(Decoder):
+    """Frames from ``[`` to ``]``; between them only CR, LF, space and tab.
+
+    Some clients send CR LF after each message, hence the gap; anything else outside brackets is an error, so that no
+    byte is ever skipped that a device would have read differently.
+    """
+
+    __slots__ = ("_buffer", "_limit", "_position", "_scanned", "_strict")
+
+    def __init__(self, limit: int, *, strict: bool) -> None:
+        """``limit``: the longest frame in bytes. ``strict`` also refuses an unfinished frame as soon as it has a byte
+        that no request may hold (answers are let through: devices are not ours to correct)."""
+        super().__init__(fresh=limit >= SHORT)
+        self._buffer: bytes | bytearray = b""  # what was read at once; once there is more, what can grow
+        self._position = 0  # where the next frame, or the gap before it, begins
+        self._scanned = 0  # up to here no end of the frame was found
+        self._limit = limit
+        self._strict = strict
+
+    @property
+    def partial(self) -> bool:
+        return self._position < len(self._buffer)
+
+    def whole_frames(self, data: bytes) -> list[bytes] | None:
         pieces = data.split(b"]")
         if pieces.pop():
             return None
@@ -76,12 +86,12 @@ class BracketDecoder:
             self._buffer = data
             self._position = self._scanned = 0
         else:
-            if not isinstance(self._buffer, bytearray):
-                self._buffer = bytearray(self._buffer)  # type: ignore[assignment]
-            del self._buffer[: self._position]  # type: ignore[attr-defined]
+            buffer = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
+            del buffer[: self._position]
+            buffer += data
+            self._buffer = buffer
             self._scanned = max(self._scanned - self._position, 0)
             self._position = 0
-            self._buffer += data
 
     def next_frame(self) -> bytes | None:
         buffer, start = self._buffer, self._position
@@ -109,13 +119,13 @@ class BracketDecoder:
             raise MessageTooLong(f"a message of more than {self._limit} bytes")
         self._position = self._scanned = end
         self.fresh = end == size and self._limit >= SHORT
-        if start == 0 and end == size and type(buffer) is bytes:
+        if start == 0 and end == size and isinstance(buffer, bytes):
             return buffer  # the usual case: one read, one message, no copy
         return bytes(buffer[start:end])
 
 
-class LengthDecoder:
-    """Frames behind a big-endian length of 2 or 4 bytes; the length does not count itself."""
+class LengthDecoder(Decoder):
+    """Frames behind a big-endian length of 2 or 4 bytes; the length does not count itself, and always comes first."""
 
     __slots__ = ("_buffer", "_header", "_limit", "_position", "_single")
 
@@ -125,6 +135,7 @@ class LengthDecoder:
         ``single`` refuses a frame that does not end with its first ``]`` (and a gap): whoever reads its bytes without
         the length would find a second message in it.
         """
+        super().__init__(fresh=False)
         self._buffer = bytearray()
         self._position = 0
         self._limit = limit
@@ -133,10 +144,6 @@ class LengthDecoder:
 
     def whole_frames(self, data: bytes) -> list[bytes] | None:
         return None
-
-    @property
-    def fresh(self) -> bool:
-        return False  # a length always comes first
 
     @property
     def partial(self) -> bool:
@@ -167,7 +174,7 @@ class LengthDecoder:
         return frame
 
 
-_HEADERS = {Framing.LENGTH2: 2, Framing.LENGTH4: 4}
+_HEADERS: Final = {Framing.LENGTH2: 2, Framing.LENGTH4: 4}
 
 
 def request_decoder(framing: Framing, limit: int) -> Decoder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import structlog
@@ -10,6 +9,7 @@ import trio
 
 from balancer.transport.peers import PeerRefused
 from config.model import Admin, Bind
+from guardian.installation import version
 from guardian.lessons import Teachable
 from guardian.logs import RateLimited
 
@@ -39,7 +39,7 @@ async def serve_admin(
     if token is None and not mutual and not is_loopback(admin.bind.host):
         raise ValueError(f"admin.bind {admin.bind} is open to other machines: give it a token_file or tls with ca")
     access = Access(token=token, names=[admin.bind.host, *(side.names if side else ())])
-    server = _Server(Routes(proxy, access, _version()), side, times)
+    server = _Server(Routes(proxy, access, version() or "unknown"), side, times)
     listeners = await trio.open_tcp_listeners(admin.bind.port, host=admin.bind.host)
     if admin.bind.port == 0:  # each would have a port of its own
         for spare in listeners[1:]:
@@ -151,10 +151,3 @@ def _read_token(admin: Admin) -> bytes | None:
     if not token:
         raise ValueError(f"{admin.token_file}: the admin token is empty")
     return token
-
-
-def _version() -> str:
-    try:
-        return version("guardian-hsm")
-    except PackageNotFoundError:
-        return "unknown"

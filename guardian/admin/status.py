@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from balancer.snapshot import DeviceSnapshot, GroupSnapshot, ListenerSnapshot, ProxySnapshot, ProxyState
+from guardian.installation import data_path
 
 
 def status(snapshot: ProxySnapshot, version: str) -> dict[str, object]:
@@ -13,6 +14,7 @@ def status(snapshot: ProxySnapshot, version: str) -> dict[str, object]:
         "state": snapshot.state.value,
         "ready": not unready(snapshot),
         "version": version,
+        "data_path": data_path(),
         "started": _time(snapshot.started),
         "groups": [_group(group) for group in snapshot.groups],
         "listeners": [_listener(listener) for listener in snapshot.listeners],

@@ -14,6 +14,7 @@ import click
 
 from loadtest.native.programs import BuildError, Load, LoadError, build
 
+from .command import find_guardian
 from .comparison import Plan, compare
 from .contenders import NotInstalledError
 from .figures import summarise
@@ -118,7 +119,9 @@ def main(
         uses=pipeline if "guardian" in wanted else (),
     )
     try:
-        machine = describe_machine(find_haproxy() if plan.haproxy else None)
+        machine = describe_machine(
+            haproxy=find_haproxy() if plan.haproxy else None, guardian=find_guardian() if plan.uses else None
+        )
         with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="compare-") as folder:
             measurements = compare(plan, build(), Path(folder), progress=_progress())
     except (NotInstalledError, BuildError, ProgramError, LoadError) as exc:

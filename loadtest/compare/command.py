@@ -16,5 +16,5 @@ def find_guardian() -> Path:
         return beside
     found = shutil.which("guardian")
     if found is None:
-        raise NotInstalledError("the guardian command is not installed: run make setup, or pip install -e .")
+        raise NotInstalledError("the guardian command is not installed: run make setup")
     return Path(found)

@@ -25,8 +25,8 @@ def _first_line(*command: str) -> str:
     return (answer.stdout or answer.stderr).split("\n", 1)[0].strip()
 
 
-def describe_machine(haproxy: str | None) -> Mapping[str, str | int]:
-    """Processor, cores, system and versions. `haproxy` is its path, or None when it takes no part."""
+def describe_machine(*, haproxy: str | None, guardian: Path | None) -> Mapping[str, str | int]:
+    """Processor, cores, system and versions. A proxy is given by its path, or None when it takes no part."""
     # An interpreter without this is about 20 % slower on the hot path.
     optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS") or "")
     built = "optimised" if optimised else "not optimised"
@@ -37,6 +37,8 @@ def describe_machine(haproxy: str | None) -> Mapping[str, str | int]:
         "python": f"{platform.python_version()} {built} ({sys.implementation.name})",
         "openssl": ssl.OPENSSL_VERSION,
     }
+    if guardian is not None:
+        facts["guardian"] = _first_line(str(guardian), "--version").removeprefix("guardian ")
     if haproxy is not None:
         facts["haproxy"] = _first_line(haproxy, "-v")
     return facts

@@ -49,7 +49,7 @@ class FakeSocket:
 class FakeReactor:
     def __init__(self) -> None:
         self.events: int | None = None
-        self.unsent: list[Link] = []
+        self.to_flush: list[Link] = []
 
     def clock(self) -> float:
         return 0.0
@@ -63,13 +63,10 @@ class FakeReactor:
     def unregister(self, fd: int) -> None:
         self.events = None
 
-    def wants_flush(self, link: Link) -> None:
-        self.unsent.append(link)
-
     def flush(self) -> None:
-        unsent, self.unsent = self.unsent, []
-        for link in unsent:
+        for link in self.to_flush:
             link.flush()
+        self.to_flush.clear()
 
 
 class Ends:

@@ -66,6 +66,7 @@ async def test_status_is_as_promised() -> None:
     assert {key: device[key] for key in promised} == promised
     assert set(device["latency_ms"]) == {"p50", "p99"}
     assert 1 < device["latency_ms"]["p50"] < device["latency_ms"]["p99"] <= 10
+    assert status["data_path"] in {"compiled", "interpreted"}
     (listener,) = status["listeners"]
     assert (listener["name"], listener["bind"], listener["connections"]) == ("excrypt", "127.0.0.1:9100", 13)
 
