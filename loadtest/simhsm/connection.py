@@ -117,10 +117,11 @@ class Connection:
         return fault, answer
 
     def _execute(self, record: Record, message: Message) -> bytes:
-        answer, executed = self._device.hsm.execute(message, self.session, record.at)
-        record.answer = answer
-        record.outcome = Outcome.EXECUTED if executed else Outcome.REFUSED
-        return answer
+        done = self._device.hsm.execute(message, self.session, record.at)
+        record.answer = done.answer
+        record.users, record.login, record.table = done.users or None, done.login, done.table
+        record.outcome = Outcome.EXECUTED if done.executed else Outcome.REFUSED
+        return done.answer
 
     async def _flush(self, ready: bytearray, records: list[Record]) -> None:
         if not ready:
