@@ -33,6 +33,7 @@ def test_a_key_is_made_listed_used_and_deleted_by_its_label(kmes: Inside) -> Non
     made = nested(kmes, "MAKE", LA="ssh-host", RA=2)
     assert made.raw.startswith(b"[AORKRL;NCMAKE;")
     nested(kmes, "MAKE", LA="other", RA=2)
+    assert nested(kmes, "MAKE", LA="other", RA=2)["BB"] == "LABEL IN USE"
     assert nested(kmes, "KEYS")["LA"] == "ssh-host,other"
     assert nested(kmes, "PUBK", LA="ssh-host")["RD"] == made["RD"]
     signature = nested(kmes, "SIGN", LA="ssh-host", BO=b"session").octets("RH")

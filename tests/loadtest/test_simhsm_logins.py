@@ -72,6 +72,15 @@ def test_idle_counts_from_the_last_request_and_age_from_the_login() -> None:
         assert (answer.code == "RKEY") is survives
 
 
+def test_a_login_that_is_half_done_has_not_expired() -> None:
+    inside = device(2, SessionLimits(idle=60), refusals=Refusals(expired=(77, "SESSION ENDED")))
+    inside("RKLG", **RIGHT)
+    inside.now += 61
+    assert inside("RKEY", FS=2)["AM"] == "77"
+    inside("RKLG", **RIGHT)
+    assert inside("RKEY", FS=2)["AM"] == "20"
+
+
 # wrong passwords
 
 

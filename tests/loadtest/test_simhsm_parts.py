@@ -146,8 +146,9 @@ async def test_a_snapshot_comes_back_at_its_time(nursery: trio.Nursery, autojump
     await nursery.start(device.serve)
     nursery.start_soon(follow, device, [parse_event("snapshot@1s"), parse_event("restart-old@3s")])
     slot = Slot(Key(KeyKind.AES, bytes(16)))
+    await trio.sleep(0.5)
     device.hsm.table.put(slot, 1)
-    await trio.sleep(2)
+    await trio.sleep(1.5)
     device.hsm.table.put(slot, 2)
     await trio.sleep(2)
     assert list(device.hsm.table) == [1]
