@@ -47,9 +47,7 @@ class Estate:
 
     def tls(self, name: str = "vault-1") -> ssl.SSLContext:
         """What a client of that name shows."""
-        context = ssl.create_default_context(cafile=str(self.pki.ca))
-        context.load_cert_chain(self.pki.clients[name].certificate, self.pki.clients[name].key)
-        return context
+        return client_tls(self.pki, name)
 
     async def client(self, name: str = "vault-1") -> ExcryptClient:
         client = await ExcryptClient.connect(self.address, self.tls(name))
@@ -87,6 +85,12 @@ class Estate:
             for record in device.journal
             if b"AGping" not in record.request
         ]
+
+
+def client_tls(pki: PkiFiles, name: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(pki.ca))
+    context.load_cert_chain(pki.clients[name].certificate, pki.clients[name].key)
+    return context
 
 
 def device_tls(pki: PkiFiles, name: str) -> ssl.SSLContext:
