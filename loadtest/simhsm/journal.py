@@ -50,6 +50,7 @@ class Record:
     outcome: Outcome = Outcome.ARRIVED
     answer: bytes | None = None  # what the function gave, before any fault touched it
     fault: FaultKind | None = None  # what was done to the answer
+    ran: float | None = None  # seconds of time.monotonic() when its function had run
     users: tuple[str, ...] | None = None  # all logins of the connection when it ran; None: anonymous, or never run
     login: LoginTry | None = None  # what became of it, if it was a login
     table: str | None = None  # the key table's digest afterwards, if it changed that

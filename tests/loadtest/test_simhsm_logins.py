@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -18,7 +20,7 @@ RIGHT = {"DA": "crypto1", "CH": "safest1"}
 WRONG = {"DA": "crypto1", "CH": "wrong"}
 
 
-def device(logins_required: int = 1, limits: SessionLimits = SessionLimits(), **given: object) -> Inside:  # noqa: B008
+def device(logins_required: int = 1, limits: SessionLimits = SessionLimits(), **given: Any) -> Inside:  # noqa: B008
     inside = new_inside(directory=DEFAULT_DIRECTORY, **given)
     inside.session = Session(DEFAULT_DIRECTORY, logins_required, limits)
     return inside
