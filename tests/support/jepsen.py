@@ -11,7 +11,7 @@ import logging
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -153,29 +153,44 @@ async def perform(plan: Plan, folder: Path) -> Result:
         nemesis = Nemesis(devices, Random(random.random()), proxy.kill, operator.in_service, plan.all_deeds, plan.pace)
         operator.doubtful = nemesis.troubled
         assert await _settle(operator), "the devices never came into service"
-        evil = await nursery.start(_cancellable, nemesis.run)
+        evil = await nursery.start(cancellable, nemesis.run)
         nursery.start_soon(operator.run)
-        async with trio.open_nursery() as clients:
-            for number in range(CLIENTS):
-                client = Client(number, WHO[number % IDENTITIES], traffic, Random(random.random()))
-                clients.start_soon(client.run)
-            await _breathe(traffic, plan.seconds)
-            evil.cancel()
-            traffic.stop = True
+        await live(traffic, random, plan.seconds, evil)
         await nemesis.put_right()
         nemesis.troubled.clear()
         settled = await _settle(operator)
         in_service = [name for name, state in (await operator.look()).items() if state == "in service"]
         nursery.cancel_scope.cancel()
+    return judged(traffic, devices, in_service, nemesis.diary, settled)
+
+
+async def live(traffic: Traffic, random: Random, seconds: float, evil: trio.CancelScope) -> None:
+    """Let all clients live for so long; evil ends before they do."""
+    async with trio.open_nursery() as nursery:
+        for number in range(CLIENTS):
+            client = Client(number, WHO[number % IDENTITIES], traffic, Random(random.random()))
+            nursery.start_soon(client.run)
+        await _breathe(traffic, seconds)
+        evil.cancel()
+        traffic.stop = True
+
+
+def judged(
+    traffic: Traffic,
+    devices: Mapping[str, SimulatedDevice],
+    in_service: Iterable[str],
+    diary: list[tuple[float, str]],
+    settled: bool,
+) -> Result:
     bugs = [bug for device in devices.values() for bug in device.hsm.bugs]
     assert not bugs, bugs
     history = History(
         asked=traffic.asked,
         devices={name: list(device.journal) for name, device in devices.items()},
-        promises=plan.promises,
+        promises=traffic.promises,
         tables={name: _table(devices[name]) for name in in_service},
     )
-    return Result(history, check(history), nemesis.diary, _counts(history), settled)
+    return Result(history, check(history), diary, _counts(history), settled)
 
 
 async def _breathe(traffic: Traffic, seconds: float) -> None:
@@ -196,7 +211,7 @@ async def _settle(operator: Operator) -> bool:
     return False
 
 
-async def _cancellable(work: Callable[[], Awaitable[None]], task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+async def cancellable(work: Callable[[], Awaitable[None]], task_status: trio.TaskStatus[trio.CancelScope]) -> None:
     with trio.CancelScope() as scope:
         task_status.started(scope)
         await work()

@@ -45,15 +45,15 @@ class Nemesis:
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(self.random.expovariate(1 / self.pace))
-                if len(self.troubled) >= MOST_IN_TROUBLE:
+                well = [name for name in self.devices if name not in self.troubled]
+                if len(self.troubled) >= MOST_IN_TROUBLE or not well:
                     continue
                 what = todo.pop() if todo else self.random.choice(self.deeds)
                 if what == "proxy":
                     self._note("the proxy is killed")
                     await self.kill_proxy()
                     continue
-                name = self.random.choice([name for name in self.devices if name not in self.troubled])
-                nursery.start_soon(self._do, what, name)
+                nursery.start_soon(self._do, what, self.random.choice(well))
 
     async def put_right(self) -> None:
         """Bring every device back, with whatever keys it has."""
