@@ -49,15 +49,13 @@ def slot_lives(asked: Iterable[Asked], doubt: float) -> dict[int, SlotLife]:
     for one in sorted((one for one in asked if one.does is Does.WRITE and one.slot is not None), key=lambda x: x.at):
         assert one.slot is not None
         spans = lives[one.slot].spans
-        haunting = ghosts[one.slot] = [ghost for ghost in ghosts[one.slot] if ghost[0] > one.at]
-        possible = frozenset(key for _, key in haunting)
         before = spans[-1].keys
-        spans.append(Span(one.at, before | possible | {one.key}))
+        spans.append(Span(one.at, before | {one.key}))
         if one.answered is None:
-            haunting.append((one.at + doubt, one.key))
+            ghosts[one.slot].append((one.at + doubt, one.key))
             continue
-        after = _afterwards(one, before)
-        spans.append(Span(one.answered, after | frozenset(key for end, key in haunting if end > one.answered)))
+        haunting = frozenset(key for end, key in ghosts[one.slot] if end > one.answered)
+        spans.append(Span(one.answered, _afterwards(one, before) | haunting))
     return lives
 
 

@@ -150,6 +150,10 @@ def answer_of_another_function(tale: Tale) -> None:
     tale.named["theirs"].answer = b"[AOECHO;AGtheirs;]"
 
 
+def foreign_refusal(tale: Tale) -> None:
+    tale.named["busy"].answer = b"[AOERRO;AM904;ANAO;BBBUSY;AGtheirs;]"
+
+
 def answers_swapped(tale: Tale) -> None:
     first, second = tale.named["put"], tale.named["read"]
     first.answered, second.answered = second.answered, first.answered
@@ -249,6 +253,11 @@ def out_of_order(tale: Tale) -> None:
     put.ran, second.ran = second.ran, put.ran
 
 
+def out_of_order_everywhere(tale: Tale) -> None:
+    """All devices agree, and it is not what the client sent."""
+    tale.named["put"].number, tale.named["second"].number = tale.named["second"].number, tale.named["put"].number
+
+
 def another_order_elsewhere(tale: Tale) -> None:
     """Writes of two connections: each device may choose an order, but all the same one."""
     tale.named["second"].life = 7
@@ -281,6 +290,7 @@ PLANTED: Final[tuple[tuple[Callable[[Tale], None], set[str]], ...]] = (
     (foreign_answer, {"answers_belong"}),
     (forged_answer, {"answers_belong"}),
     (answer_of_another_function, {"answers_belong"}),
+    (foreign_refusal, {"answers_belong"}),
     (answers_swapped, {"answers_in_order"}),
     (answer_left_out, {"answers_in_order"}),
     (no_answer, {"nobody_waits_for_ever"}),
@@ -300,6 +310,7 @@ PLANTED: Final[tuple[tuple[Callable[[Tale], None], set[str]], ...]] = (
     (refused_by_a_replica, {"successes_reach_the_quorum"}),
     (different_answers, {"successes_reach_the_quorum"}),
     (out_of_order, {"writes_in_order"}),
+    (out_of_order_everywhere, {"writes_in_order"}),
     (another_order_elsewhere, {"writes_in_order"}),
     (empty_device_served, {"no_device_behind_serves"}),
     (old_key_served, {"no_device_behind_serves"}),
