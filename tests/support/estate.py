@@ -129,12 +129,14 @@ async def estate(
     roles: Mapping[str, str] | None = None,
     group: str = QUICK,
     listener: str = "",
+    elsewhere: str = "",
     wait: bool = True,
 ) -> AsyncIterator[Estate]:
     """Start the devices and the proxy before them; everything ends with the block.
 
     ``roles``: name -> the device's entry in the configuration after name and address; by default the first is the
-    primary and all others production. Waits until all but backups are in service.
+    primary and all others production. ``elsewhere``: YAML for the end of the file. Waits until all but backups are
+    in service.
     """
     roles = roles or {}
     async with trio.open_nursery() as nursery:
@@ -145,7 +147,7 @@ async def estate(
             role = roles.get(name, f"role: {'production' if number else 'primary'}")
             entries[name] = f'address: "127.0.0.1:{device.port}", {role}'
         path = folder / "guardian.yaml"
-        path.write_text(configuration(pki, entries, group=group, listener=listener))
+        path.write_text(configuration(pki, entries, group=group, listener=listener) + elsewhere)
         proxy = Proxy()
         started = Estate(proxy, dict(devices), pki, path)
         await nursery.start(proxy.run)
