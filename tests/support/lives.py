@@ -116,8 +116,9 @@ class Life:
                 self._odd = True
                 await self._batch([self._asked(Does.READ, b"QQQQ")])
             else:
+                vanishes = self._count >= vanishes_at
                 batch = self._some()
-                if self._count >= vanishes_at:
+                if vanishes:
                     await self._send(batch)
                     await trio.sleep(random.random() * 0.01)
                     self.connection.vanish()
