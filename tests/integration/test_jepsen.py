@@ -34,7 +34,13 @@ async def test_nothing_is_violated_in_twelve_seconds(tmp_path: Path) -> None:
 async def test_it_finds_a_proxy_that_takes_a_login_or_a_write_for_a_read(
     tmp_path: Path, wrong: str, deeds: tuple[str, ...], checkers: set[str]
 ) -> None:
-    (tmp_path / "commands.yaml").write_text(f"commands:\n  - {wrong}\n")
-    plan = Plan(5.0, seed=7, promises=NONE, elsewhere="catalogue: commands.yaml\n", pace=0.2, deeds=deeds)
-    result = await perform(plan, tmp_path)
-    assert checkers <= {violation.checker for violation in result.violations}, report(result)
+    found: set[str] = set()
+    for seconds in (5.0, 20.0):  # what chance does not strike soon, it strikes later
+        folder = tmp_path / str(seconds)
+        folder.mkdir()
+        (folder / "commands.yaml").write_text(f"commands:\n  - {wrong}\n")
+        plan = Plan(seconds, seed=7, promises=NONE, elsewhere="catalogue: commands.yaml\n", pace=0.2, deeds=deeds)
+        found |= {violation.checker for violation in (await perform(plan, folder)).violations}
+        if checkers <= found:
+            break
+    assert checkers <= found

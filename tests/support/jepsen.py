@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -29,7 +29,7 @@ from loadtest.simhsm.session import SessionLimits
 from .checkers import Violation, check
 from .estate import client_tls, configuration, device_tls
 from .histories import History, Promises
-from .nemesis import DEEDS, KEY_DEEDS, Nemesis, Operator
+from .nemesis import DEEDS, KEY_DEEDS, Nemesis, Operator, devices_of
 from .process import Running, running
 from .lives import BLOCKED, Client, Traffic, Who
 
@@ -129,10 +129,11 @@ class _Proxy:
             raise LookupError
         return self.current.address
 
-    def admin(self) -> tuple[str, int]:
+    async def status(self) -> list[dict[str, Any]]:
+        """Raises OSError while nobody serves."""
         if self.current is None:
-            raise LookupError
-        return self.current.admin
+            raise OSError
+        return await devices_of(self.current.admin)
 
 
 async def perform(plan: Plan, folder: Path) -> Result:
@@ -144,21 +145,20 @@ async def perform(plan: Plan, folder: Path) -> Result:
         clients=[who.identity for who in WHO],
         devices=dict.fromkeys(DEVICES, ("127.0.0.1",)),
     )
-    devices = {name: _device(pki, name, plan, seed) for seed, name in enumerate(DEVICES)}
+    devices = {name: new_device(pki, name, plan, seed) for seed, name in enumerate(DEVICES)}
     async with _serving(devices, pki, plan, folder) as proxy, trio.open_nursery() as nursery:
         major_key = devices["hsm1"].hsm.major_key
         contexts = {who.identity: client_tls(pki, who.identity) for who in WHO}
         traffic = Traffic(proxy.address, contexts.__getitem__, plan.promises, major_key)
-        operator = Operator(devices, proxy.admin)
+        operator = Operator(devices, proxy.status)
         nemesis = Nemesis(devices, Random(random.random()), proxy.kill, operator.in_service, plan.all_deeds, plan.pace)
         operator.doubtful = nemesis.troubled
-        assert await _settle(operator), "the devices never came into service"
+        assert await settle(operator), "the devices never came into service"
         evil = await nursery.start(cancellable, nemesis.run)
         nursery.start_soon(operator.run)
         await live(traffic, random, plan.seconds, evil)
         await nemesis.put_right()
-        nemesis.troubled.clear()
-        settled = await _settle(operator)
+        settled = await settle(operator)
         in_service = [name for name, state in (await operator.look()).items() if state == "in service"]
         nursery.cancel_scope.cancel()
     return judged(traffic, devices, in_service, nemesis.diary, settled)
@@ -203,7 +203,7 @@ async def _breathe(traffic: Traffic, seconds: float) -> None:
         traffic.writing = True
 
 
-async def _settle(operator: Operator) -> bool:
+async def settle(operator: Operator) -> bool:
     with trio.move_on_after(SETTLED):
         while set((await operator.look()).values()) != {"in service"}:
             await trio.sleep(0.1)
@@ -234,8 +234,8 @@ async def _serving(
         nursery.cancel_scope.cancel()
 
 
-def _device(pki: PkiFiles, name: str, plan: Plan, seed: int) -> SimulatedDevice:
-    limits = SessionLimits(idle=2.0, age=5.0, requests=150) if plan.promises.sessions else SessionLimits()
+def new_device(pki: PkiFiles, name: str, plan: Plan, seed: int) -> SimulatedDevice:
+    limits = SessionLimits(idle=0.7, age=2.0, requests=100) if plan.promises.sessions else SessionLimits()
     return SimulatedDevice(
         name,
         tls=device_tls(pki, name),

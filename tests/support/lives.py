@@ -20,7 +20,7 @@ from .excrypt_client import Closed, ExcryptClient
 from .histories import Asked, Does, Promises
 
 PATIENCE: Final = 20.0  # seconds for an answer: more than the proxy may ever take
-SLOTS_OF_A_CLIENT: Final = 6
+SLOTS_OF_A_CLIENT: Final = 4
 LIFE: Final = 60  # requests of a connection, at most
 BATCH: Final = 4  # requests sent without waiting for an answer
 KEPT: Final = 12  # keys that clients choose from
@@ -157,10 +157,10 @@ class Life:
             return self._asked(Does.READ, BLOCKED)
         if dice < 0.04 and traffic.writing:
             return self._asked(Does.WRITE, b"TIME", b"TM20300101000000;")
-        if dice < 0.14 and traffic.writing:
+        if dice < 0.18 and traffic.writing:
             material, cryptogram = traffic.key(random)
             return self._asked(Does.WRITE, b"GPKA", f"BG{cryptogram};BD{slot};".encode(), slot=slot, key=material)
-        if dice < 0.18 and traffic.writing:
+        if dice < 0.21 and traffic.writing:
             return self._asked(Does.WRITE, b"GPKD", f"BD{slot};".encode(), slot=slot)
         if dice < 0.28:
             return self._asked(Does.READ, b"RAND")

@@ -56,10 +56,11 @@ class Nemesis:
                 nursery.start_soon(self._do, what, self.random.choice(well))
 
     async def put_right(self) -> None:
-        """Bring every device back, with whatever keys it has."""
-        for device in self.devices.values():
-            device.fault = None
-            await device.restart()
+        """Bring every device in trouble back, with whatever keys it has."""
+        for name in self.troubled:
+            self.devices[name].fault = None
+            await self.devices[name].restart()
+        self.troubled.clear()
         self._note("all devices are put right")
 
     async def _do(self, what: str, name: str) -> None:
@@ -123,20 +124,21 @@ class Nemesis:
 
 @attrs.define(eq=False)
 class Operator:
-    """Looks at `/status`, and gives every unsafe device the key table of one in service, as a vendor's tools would.
+    """Gives every device that the proxy calls unsafe the key table of one in service, as a vendor's tools would.
 
     A device of `doubtful` is never copied from: the proxy may not have seen yet what happened to it.
     """
 
     devices: Mapping[str, SimulatedDevice]
-    admin: Callable[[], tuple[str, int]]
+    status: Callable[[], Awaitable[list[dict[str, Any]]]]  # devices as `/status` lists them; OSError where nobody says
     doubtful: Set[str] = frozenset()
+    every: float = 0.3  # seconds between two looks
     copies: int = 0
     states: dict[str, str] = attrs.field(factory=dict)  # as `look` found them last
 
     async def run(self) -> None:
         while True:
-            await trio.sleep(0.3)
+            await trio.sleep(self.every)
             await self.look()
 
     def in_service(self, name: str) -> bool:
@@ -146,8 +148,8 @@ class Operator:
         """Do it once. The health of each device, "in service" where it is; empty when the proxy is not there."""
         self.states = {}
         try:
-            listed = (await _status(self.admin()))["groups"][0]["devices"]
-        except (OSError, LookupError, ValueError):
+            listed = await self.status()
+        except OSError:
             return {}
         serving = [entry for entry in listed if entry["in_service"] and entry["name"] not in self.doubtful]
         serving.sort(key=lambda entry: entry["role"] != "primary")
@@ -159,8 +161,8 @@ class Operator:
         return self.states
 
 
-async def _status(address: tuple[str, int]) -> Any:
-    """`/status`. Raises OSError, and ValueError for what is no JSON."""
+async def devices_of(address: tuple[str, int]) -> list[dict[str, Any]]:
+    """The devices of the only group in `/status`. Raises OSError."""
     request = f"GET /status HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nConnection: close\r\n\r\n"
     received = b""
     with trio.move_on_after(2):
@@ -171,4 +173,8 @@ async def _status(address: tuple[str, int]) -> Any:
                     received += data
         except trio.BrokenResourceError as exc:
             raise OSError from exc
-    return json.loads(received.partition(b"\r\n\r\n")[2])
+    try:
+        listed: list[dict[str, Any]] = json.loads(received.partition(b"\r\n\r\n")[2])["groups"][0]["devices"]
+    except (ValueError, LookupError) as exc:
+        raise OSError("no status") from exc
+    return listed
