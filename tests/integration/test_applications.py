@@ -12,6 +12,10 @@ from tests.support.applications import ssh, vault, vsec_cms
 from tests.support.applied import Life, stage
 
 LIVES = pytest.mark.parametrize("life", [vault, vsec_cms, ssh], ids=["vault", "vsec-cms", "ssh"])
+# Keys are where they were made: a client that has logged in stays there.
+HSM = """
+    sessions: {replay: false}
+"""
 KMES = """
     type: kms
     functions: {mode: enforce, allow: [ECHO, RKLG, RKRL]}
@@ -20,7 +24,7 @@ KMES = """
 
 @LIVES
 async def test_an_application_lives_through_the_proxy(pki: PkiFiles, tmp_path: Path, life: Life) -> None:
-    async with stage(pki, tmp_path, life, group=KMES if life is ssh else "") as on:
+    async with stage(pki, tmp_path, life, group=KMES if life is ssh else HSM) as on:
         assert await on.live(life, trio.lowlevel.checkpoint) == 16
         assert on.served()
         assert not on.strangers()

@@ -51,7 +51,7 @@ _COMMON: Final = f"""
     functions: {{mode: enforce, allow: ["*"], block: [{BLOCKED.decode()}]}}
 """
 _SESSIONS: Final = """
-    sessions: {login: [{command: RKLG, success: {tag: AN, value: Y}}], logins_required: 1, share: identity}
+    sessions: {login: [{command: RKLG, success: {tag: AN, value: Y}}], share: identity, failures: 100}
 """
 _WRITES: Final = """
     writes: {mode: replicate, quorum: majority, nondeterministic: stale, primary_loss: promote}
