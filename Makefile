@@ -39,7 +39,7 @@ compare: setup
 # What is left out is not promised yet.
 soak: setup
 	@$(BIN)/python -m tests.support.jepsen --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) \
-		--without sessions --without writes --without likeness $(ARGS)
+		--without writes --without likeness $(ARGS)
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header pyproject.toml -o requirements.lock

@@ -99,7 +99,7 @@ class Hsm:
         try:
             function = self.functions.get(message.code)
             if not session.permits(message.code):
-                raise (self._login_required(session) if session.identity is None and message.code else not_permitted())
+                raise (self.login_required(session) if session.identity is None and message.code else not_permitted())
             if function is None:
                 raise (unknown_function() if message.code else malformed())
             fields = self._run(function, Call(message, session, self, now))
@@ -115,7 +115,8 @@ class Hsm:
             table=None if self.table.version == version else self.table.digest(),
         )
 
-    def _login_required(self, session: Session) -> Refused:
+    def login_required(self, session: Session) -> Refused:
+        """How this device says that a login is needed."""
         expired = self.refusals.expired if session.expired else None
         return login_required(*(expired or self.refusals.login_required))
 

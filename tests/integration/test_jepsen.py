@@ -13,7 +13,8 @@ NONE = Promises(sessions=False, writes=False, likeness=False)
 
 
 async def test_nothing_is_violated_in_twelve_seconds(tmp_path: Path) -> None:
-    result = await perform(Plan(12.0, seed=7, promises=NONE, pace=0.7), tmp_path)
+    promises = Promises(writes=False, likeness=False)
+    result = await perform(Plan(12.0, seed=7, promises=promises, pace=0.7), tmp_path)
     print(report(result))
     assert not result.violations, report(result)
     assert result.settled

@@ -22,7 +22,7 @@ async def test_before_login_only_transaction_processing_is_open(start: Start, co
     caller = await connect(device)
     assert await caller.ask(b"[AOECHO;AG1;]") == b"[AOECHO;AG1;]"
     assert await caller.ask(b"[AOGPGS;CT6;AG1;]") == b"[AOERRO;AM20;ANAO;BBLOGIN REQUIRED;AG1;]"
-    assert (await caller.call("TIME", TM="20300101000000"))["BB"] == "FUNCTION NOT PERMITTED"
+    assert (await caller.call("TIME", TM="20300101000000"))["BB"] == "LOGIN REQUIRED"
     assert await caller.ask(LOGIN) == b"[AORKLG;ANY;]"
     assert (await caller.call("GPGS", CT=6)).code == "GPGS"
     assert [record.identity for record in device.journal] == [None, None, None, None, "crypto1"]

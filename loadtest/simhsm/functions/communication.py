@@ -10,7 +10,7 @@ import os
 from typing import Final
 
 from loadtest.simhsm.call import Call
-from loadtest.simhsm.refusal import invalid, not_permitted
+from loadtest.simhsm.refusal import invalid
 from loadtest.simhsm.registry import HOST_API, Fields, function
 
 _RAND_MOST: Final = 4096
@@ -74,7 +74,7 @@ def time_(call: Call) -> Fields:
     now = datetime.datetime.now(datetime.UTC)
     if call.has("TM"):
         if call.session.identity is None and call.session.directory.anonymous.functions is not None:
-            raise not_permitted()
+            raise call.hsm.login_required(call.session)
         try:
             wanted = datetime.datetime.strptime(call.text("TM"), _TIME).replace(tzinfo=datetime.UTC)
         except ValueError:
