@@ -57,7 +57,7 @@ _WRITES: Final = """
     writes: {mode: replicate, quorum: majority, nondeterministic: stale, primary_loss: promote}
 """
 _LIKENESS: Final = """
-    identity: {probes: [{request: "[AOGPKM;]", compare: body}], interval: 1s, action: enforce}
+    identity: {probes: [{request: "[AOGPKM;]", compare: body}], interval: 1s, timeout: 500ms, action: enforce}
 """
 
 
