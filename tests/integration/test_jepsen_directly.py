@@ -14,8 +14,8 @@ from loadtest.simhsm.latency import LogNormal
 from tests.support.estate import client_tls, device_tls
 from tests.support.histories import Promises
 from tests.support.jepsen import DIRECTORY, WHO, Result, cancellable, judged, live, report
-from tests.support.nemesis import Nemesis
 from tests.support.lives import Traffic
+from tests.support.nemesis import Nemesis
 
 ONE = Promises(sessions=True, writes=True, likeness=False, quorum=1)
 

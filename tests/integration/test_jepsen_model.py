@@ -13,9 +13,9 @@ from guardian.pki import make_pki
 from loadtest.simhsm.tls import server_context
 from tests.support.estate import client_tls
 from tests.support.jepsen import ALL, DEVICES, WHO, Plan, Result, cancellable, judged, live, new_device, report, settle
+from tests.support.lives import Traffic
 from tests.support.model_proxy import Bug, ModelProxy
 from tests.support.nemesis import Nemesis, Operator
-from tests.support.lives import Traffic
 
 
 async def performed(folder: Path, seconds: float, bug: Bug | None, *deeds: str) -> Result:

@@ -29,9 +29,9 @@ from loadtest.simhsm.session import SessionLimits
 from .checkers import Violation, check
 from .estate import client_tls, configuration, device_tls
 from .histories import History, Promises
+from .lives import BLOCKED, Client, Traffic, Who
 from .nemesis import DEEDS, KEY_DEEDS, Nemesis, Operator, devices_of
 from .process import Running, running
-from .lives import BLOCKED, Client, Traffic, Who
 
 CLIENTS: Final = 30
 IDENTITIES: Final = 6
