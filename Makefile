@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements-dev.lock
 
-.PHONY: setup demo test lint check compare lock clean
+.PHONY: setup demo test lint check compare soak lock clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,12 @@ check: lint test
 # CPU per request beside HAProxy; needs haproxy, a C compiler and OpenSSL's headers.
 compare: setup
 	@$(BIN)/python -m loadtest.compare $(ARGS)
+
+# A nemesis for minutes, and the checkers over everybody's journals afterwards; `make soak SEED=7 SECONDS=600`.
+# What is left out is not promised yet.
+soak: setup
+	@$(BIN)/python -m tests.support.jepsen --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) \
+		--without writes --without likeness $(ARGS)
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header pyproject.toml -o requirements.lock

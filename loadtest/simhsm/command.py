@@ -11,16 +11,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import attrs
 import click
 import trio
+from cryptography import x509
 
 from config.units import parse_bind, parse_duration
 
 from .device import SimulatedDevice
 from .framing import Framing
+from .hsm import Refusals
 from .identity import DEFAULT_DIRECTORY, Directory
 from .keypool import KeyPool
-from .notation import FAULT_FORM, LATENCY_FORM, parse_event, parse_latencies
+from .notation import FAULT_FORM, LATENCY_FORM, parse_error, parse_event, parse_latencies
+from .registry import Kind
 from .schedule import Event, follow
 from .session import SessionLimits
 from .tls import server_context
@@ -33,6 +37,9 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.option("--bind", default="127.0.0.1:0", show_default=True, help="Address; port 0 lets the kernel choose.")
 @click.option("--name", default="hsm", show_default=True, help="Its serial number follows from it.")
+@click.option("--type", "kind", type=click.Choice([kind.value for kind in Kind]), default="hsm", show_default=True)
+@click.option("--model", help="With one, ECHO and HASH tell model and firmware.")
+@click.option("--firmware", default="emulated 1.0", show_default=True)
 @click.option("--tls-mode", type=click.Choice(["mutual", "server", "clear"]), default="mutual", show_default=True)
 @click.option("--certificate", type=_FILE, help="PEM, the leaf first.")
 @click.option("--key", type=_FILE, help="PEM; by default in the certificate's file.")
@@ -55,6 +62,11 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 @click.option("--session-idle", metavar="DURATION", help="A login ends after so long without a request.")
 @click.option("--session-age", metavar="DURATION", help="A login ends after so long.")
 @click.option("--session-requests", type=click.IntRange(1), help="A login ends after so many requests.")
+@click.option("--login-ca", type=_FILE, multiple=True, help="Who signs the certificates of RKLG's two steps.")
+@click.option("--no-certificate-login", is_flag=True, help="A TLS certificate with a user's name is no login.")
+@click.option("--wrong-passwords", type=click.IntRange(1), help="Wrong passwords in a row that lock an account.")
+@click.option("--login-required", metavar="NUMBER:TEXT", help="The error that asks for a login; 20:LOGIN REQUIRED.")
+@click.option("--session-expired", metavar="NUMBER:TEXT", help="The same after a limit ended the login.")
 @click.option("--key-pool", type=click.IntRange(0), default=0, help="RSA keys of 2,048 bits to make before serving.")
 @click.option("--seed", type=int, default=0, help="Of random latencies.")
 def simulate(**given: Any) -> int:
@@ -65,6 +77,9 @@ def simulate(**given: Any) -> int:
     events = [_read("--fault", parse_event, text) for text in given["faults"]]
     device = SimulatedDevice(
         given["name"],
+        kind=Kind(given["kind"]),
+        model=given["model"],
+        firmware=given["firmware"],
         tls=_tls(given),
         bind=_address(given["bind"]),
         framing=Framing(given["framing"]),
@@ -82,6 +97,9 @@ def simulate(**given: Any) -> int:
             age=_duration(given, "session_age"),
             requests=given["session_requests"],
         ),
+        certificate_login=not given["no_certificate_login"],
+        wrong_passwords=given["wrong_passwords"],
+        refusals=_refusals(given),
         key_pool=KeyPool(),
         journal_limit=0,
         seed=given["seed"],
@@ -156,7 +174,28 @@ def _directory(given: dict[str, Any]) -> Directory:
         raise click.ClickException(f"{exc.filename}: {exc.strerror}") from exc
     except ValueError as exc:
         raise click.ClickException(f"{users or password_file}: {exc}") from exc
+    authorities = tuple(authority for file in given["login_ca"] for authority in _certificates(file))
+    directory = attrs.evolve(directory, authorities=authorities)
     return directory.open_to_all() if given["everything"] else directory
+
+
+def _certificates(file: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(file.read_bytes())
+    except OSError as exc:
+        raise click.ClickException(f"{file}: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise click.ClickException(f"{file}: no PEM certificate") from exc
+
+
+def _refusals(given: dict[str, Any]) -> Refusals:
+    login = given["login_required"]
+    expired = given["session_expired"]
+    usual = Refusals()
+    return Refusals(
+        login_required=_read("--login-required", parse_error, login) if login else usual.login_required,
+        expired=_read("--session-expired", parse_error, expired) if expired else None,
+    )
 
 
 def _address(text: str) -> tuple[str, int]:

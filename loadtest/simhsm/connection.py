@@ -117,10 +117,12 @@ class Connection:
         return fault, answer
 
     def _execute(self, record: Record, message: Message) -> bytes:
-        answer, executed = self._device.hsm.execute(message, self.session, record.at)
-        record.answer = answer
-        record.outcome = Outcome.EXECUTED if executed else Outcome.REFUSED
-        return answer
+        done = self._device.hsm.execute(message, self.session, record.at)
+        record.ran = time.monotonic()
+        record.answer = done.answer
+        record.users, record.login, record.table = done.users or None, done.login, done.table
+        record.outcome = Outcome.EXECUTED if done.executed else Outcome.REFUSED
+        return done.answer
 
     async def _flush(self, ready: bytearray, records: list[Record]) -> None:
         if not ready:
@@ -167,8 +169,8 @@ class Connection:
         match fault.kind:
             case FaultKind.GARBAGE:
                 return _GARBAGE
-            case FaultKind.WRONG_ECHO:
-                answer = compose(message.code, {}, f"{message.echo or ''}0")
+            case FaultKind.WRONG_ECHO if message.echo is not None:
+                answer = compose(message.code, {}, f"{message.echo}0")
             case FaultKind.WRONG_CODE:
                 answer = compose("STAT" if message.code == "ECHO" else "ECHO", {}, message.echo)
             case FaultKind.ERROR:

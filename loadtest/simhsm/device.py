@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from contextlib import AbstractAsyncContextManager, suppress
 from random import Random
 from typing import Final
@@ -12,13 +13,15 @@ import trio
 from .connection import Connection
 from .faults import FaultKind, Faulty
 from .framing import Framing
-from .hsm import Hsm
+from .hsm import Hsm, Refusals
 from .identity import DEFAULT_DIRECTORY, Directory
-from .journal import Journal
+from .journal import Change, Event, Journal
 from .keypool import KeyPool
+from .keytable import KeyTable
 from .latency import NO_TIME, Latency
 from .listening import Listening
 from .majorkey import MajorKey
+from .registry import Kind
 from .session import Session, SessionLimits
 from .stream import Gone, Stream
 from .tls import common_name, nobodys_context
@@ -39,6 +42,9 @@ class SimulatedDevice:
         self,
         name: str = "hsm",
         *,
+        kind: Kind = Kind.HSM,
+        model: str | None = None,
+        firmware: str = "emulated 1.0",
         tls: ssl.SSLContext | None = None,
         bind: tuple[str, int] = ("127.0.0.1", 0),
         framing: Framing = Framing.EXCRYPT,
@@ -53,6 +59,8 @@ class SimulatedDevice:
         logins_required: int = 1,
         certificate_login: bool = True,
         session_limits: SessionLimits | None = None,
+        wrong_passwords: int | None = None,
+        refusals: Refusals | None = None,
         key_pool: KeyPool | None = None,
         fault: Faulty | None = None,
         journal_limit: int | None = None,
@@ -69,11 +77,16 @@ class SimulatedDevice:
         self.journal = Journal(journal_limit)
         self.hsm = Hsm(
             name=name,
+            kind=kind,
+            model=model,
+            firmware=firmware,
             directory=directory,
             major_key=MajorKey(major_key_seed),
             slots=slots,
             key_pool=key_pool or KeyPool(),
             fips=logins_required > 1,
+            wrong_passwords=wrong_passwords,
+            refusals=refusals or Refusals(),
         )
         self.workload = Workload(latency or NO_TIME, capacity, rate, Random(seed))
         self._fault = fault
@@ -132,16 +145,23 @@ class SimulatedDevice:
 
     async def kill(self) -> None:
         """As if the power was cut: nobody listens, every connection is reset, nothing in work is answered."""
+        if not self._dead:
+            self._note(Change.KILLED)
         self._dead = True
         self._settle()
         self._reset_all()
         while self._open:
             await trio.lowlevel.checkpoint()
 
-    async def restart(self, *, empty_keys: bool = False) -> None:
-        """Kill, unless that was done, and come back on the same port; with `empty_keys` with an empty key table."""
+    async def restart(self, *, empty_keys: bool = False, keys: KeyTable | None = None) -> None:
+        """Kill, unless that was done, and come back on the same port with all keys.
+
+        With `empty_keys` the key table is empty then; with `keys` it is that one, such as a ``hsm.table.copy()`` of
+        earlier: a device that comes back from a backup.
+        """
         await self.kill()
-        self.hsm.restart(empty_keys=empty_keys)
+        self.hsm.restart(empty_keys=empty_keys, keys=keys)
+        self._note(Change.CAME_BACK_EMPTY if empty_keys else Change.CAME_BACK_OLD if keys else Change.CAME_BACK)
         self.workload.restart()
         self._dead = False
         self._settle()
@@ -154,6 +174,9 @@ class SimulatedDevice:
         for connection, scope in list(self._open.items()):
             connection.stream.abort()
             scope.cancel()
+
+    def _note(self, change: Change) -> None:
+        self.journal.events.append(Event(time.monotonic(), change, self.hsm.table.digest()))
 
     def _settle(self) -> None:
         """Listen, or not, as things are now."""

@@ -22,7 +22,7 @@ class FaultKind(enum.Enum):
     GARBAGE = "garbage"  # bytes that are no message instead of an answer
     REPEAT = "repeat"  # the answer, and after a delay the same answer again
     LATE = "late"  # the answer after a delay
-    WRONG_ECHO = "wrong_echo"  # an answer with another AG
+    WRONG_ECHO = "wrong_echo"  # an answer with another AG, where the request had one
     WRONG_CODE = "wrong_code"  # an answer of another function
     ERROR = "error"  # ERRO at once, without work: a zombie
 

@@ -6,6 +6,7 @@ from hmac import compare_digest
 from typing import Final
 
 import attrs
+from cryptography import x509
 
 LOGIN: Final = "RKLG"
 
@@ -38,12 +39,14 @@ class Identity:
 class Directory:
     """The identities and roles that all devices of a group share.
 
-    `anonymous` is the role of a connection without a login: Transaction Processing on a real device.
+    `anonymous` is the role of a connection without a login: Transaction Processing on a real device. `authorities`
+    issue the certificates of the login in two steps.
     """
 
     identities: tuple[Identity, ...] = ()
     roles: tuple[Role, ...] = (Role(name="application"),)
     anonymous: Role = Role(name="transaction processing", functions=TRANSACTION_PROCESSING)
+    authorities: tuple[x509.Certificate, ...] = ()
 
     def by_password(self, name: str, password: str) -> Identity | None:
         for identity in self.identities:

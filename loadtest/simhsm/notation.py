@@ -23,6 +23,7 @@ FAULT_FORM: Final = (
 )
 
 _COMMAND: Final = re.compile(r"([A-Z0-9]{4})=(.+)")
+_ACTIONS: Final = frozenset(action.value for action in Action if action is not Action.FAULT)
 _EVENT: Final = re.compile(r"([a-z_-]+)(?:=([^@]+))?@([^+]+)(?:\+(.+))?")
 _SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
 
@@ -76,7 +77,7 @@ def parse_event(text: str) -> Event:
         raise ValueError(f"a fault is {FAULT_FORM}")
     name, option = found[1].replace("-", "_"), found[2]
     start, lasting = _duration(found[3]), _duration(found[4]) if found[4] else None
-    if name in (Action.KILL.value, Action.RESTART.value, Action.RESTART_EMPTY.value):
+    if name in _ACTIONS:
         if option:
             raise ValueError(f"{name} takes no value")
         return Event(start, lasting, Action(name))
@@ -100,6 +101,14 @@ def _fault(kind: FaultKind, option: str | None) -> Faulty:
         raise ValueError(f"{kind.value} takes a share such as 5%, or nothing")
     usual = 1.0 if kind is FaultKind.LATE else 0.001
     return Fault(kind=kind, delay=_duration(option) if option else usual, executed=kind not in UNTOUCHED)
+
+
+def parse_error(text: str) -> tuple[int, str]:
+    """An error answer's number and text, such as ``20:LOGIN REQUIRED``."""
+    found = re.fullmatch(r"([0-9]{1,5}):([ -:<-Z\\^-~]{1,80})", text)  # printable, and none of ; [ ]
+    if found is None:
+        raise ValueError("an error answer is NUMBER:TEXT, such as 20:LOGIN REQUIRED")
+    return int(found[1]), found[2]
 
 
 def _duration(text: str) -> float:

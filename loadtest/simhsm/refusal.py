@@ -5,6 +5,14 @@ Only 34 INVALID TOKEN is a number seen in a public example. All other numbers ar
 
 from __future__ import annotations
 
+from typing import Final
+
+LOGIN_REQUIRED: Final = 20
+NOT_PERMITTED: Final = 21
+INVALID_TOKEN: Final = 34
+EMPTY_SLOT: Final = 35
+MISSING_KEY: Final = frozenset({INVALID_TOKEN, EMPTY_SLOT})  # the request needs a key that this device has not got
+
 
 class Refused(Exception):  # noqa: N818 (says what happened)
     """A request is answered with ERRO; the connection stays. The field named by `tag` is at fault."""
@@ -37,23 +45,23 @@ def invalid(tag: str, text: str = "INVALID FIELD") -> Refused:
     return Refused(4, tag, text)
 
 
-def login_required() -> Refused:
-    """The connection has no identity, and the function needs one."""
-    return Refused(20, "AO", "LOGIN REQUIRED")
+def login_required(number: int = LOGIN_REQUIRED, text: str = "LOGIN REQUIRED") -> Refused:
+    """The connection has no identity, and the function needs one. How a real device says so is not public."""
+    return Refused(number, "AO", text)
 
 
 def not_permitted() -> Refused:
     """The connection's role does not have the function."""
-    return Refused(21, "AO", "FUNCTION NOT PERMITTED")
+    return Refused(NOT_PERMITTED, "AO", "FUNCTION NOT PERMITTED")
 
 
 def invalid_token(tag: str) -> Refused:
     """A key reference that this device cannot use: a foreign or damaged cryptogram."""
-    return Refused(34, tag, "INVALID TOKEN")
+    return Refused(INVALID_TOKEN, tag, "INVALID TOKEN")
 
 
 def empty_slot(tag: str) -> Refused:
-    return Refused(35, tag, "KEY SLOT EMPTY")
+    return Refused(EMPTY_SLOT, tag, "KEY SLOT EMPTY")
 
 
 def wrong_key(tag: str, text: str = "WRONG KEY TYPE") -> Refused:

@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from .faults import Faulty
+from .keytable import KeyTable
 
 if TYPE_CHECKING:
     from .device import SimulatedDevice
@@ -20,6 +21,15 @@ class Action(enum.Enum):
     KILL = "kill"  # and after the time it lasts come back with all keys
     RESTART = "restart"  # with all keys
     RESTART_EMPTY = "restart_empty"  # with an empty key table
+    SNAPSHOT = "snapshot"  # remember the key table
+    RESTART_OLD = "restart_old"  # with the key table of the last snapshot, or the empty one of the beginning
+
+
+@attrs.define
+class Snapshot:
+    """The key table that RESTART_OLD brings back."""
+
+    keys: KeyTable
 
 
 @attrs.frozen
@@ -33,12 +43,13 @@ class Event:
 async def follow(device: SimulatedDevice, events: Sequence[Event]) -> None:
     """Let every event happen at its time. Of two faults at once the later one counts, also when it ends."""
     began = trio.current_time()
+    old = Snapshot(device.hsm.table.copy())
     async with trio.open_nursery() as nursery:
         for event in events:
-            nursery.start_soon(_happen, device, event, began)
+            nursery.start_soon(_happen, device, event, began, old)
 
 
-async def _happen(device: SimulatedDevice, event: Event, began: float) -> None:
+async def _happen(device: SimulatedDevice, event: Event, began: float, old: Snapshot) -> None:
     await trio.sleep_until(began + event.start)
     match event.action:
         case Action.FAULT:
@@ -47,6 +58,10 @@ async def _happen(device: SimulatedDevice, event: Event, began: float) -> None:
             await device.kill()
         case Action.RESTART | Action.RESTART_EMPTY:
             await device.restart(empty_keys=event.action is Action.RESTART_EMPTY)
+        case Action.SNAPSHOT:
+            old.keys = device.hsm.table.copy()
+        case Action.RESTART_OLD:
+            await device.restart(keys=old.keys)
     if event.lasting is None:
         return
     await trio.sleep_until(began + event.start + event.lasting)

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from .accounts import LoginTry
 from .identity import LOGIN, Directory, Identity, Role
 
 
@@ -35,6 +36,8 @@ class Session:
     certified: Identity | None = None
     parts: dict[str, Any] = attrs.field(factory=dict)  # what waits for its next part, by CH value
     role: Role = attrs.field(init=False)
+    expired: bool = attrs.field(default=False, init=False)  # a limit ended the last login, and none has come since
+    tried: LoginTry | None = attrs.field(default=None, init=False)  # what the request in work did, if it was a login
     _logins: list[Identity] = attrs.field(factory=list, init=False)
     _began: float = attrs.field(default=0.0, init=False)
     _used: float = attrs.field(default=0.0, init=False)
@@ -49,6 +52,12 @@ class Session:
         if self.missing:
             return None
         return (self._logins[0] if self._logins else self.certified).name  # type: ignore[union-attr]
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Everybody this connection has been proved to be, also while logins are missing; empty when anonymous."""
+        certified = (self.certified.name,) if self.certified is not None else ()
+        return certified + tuple(identity.name for identity in self._logins)
 
     @property
     def missing(self) -> int:
@@ -68,6 +77,7 @@ class Session:
             self._logins.append(identity)
         self._began = self._used = now
         self._requests = 0
+        self.expired = False
         self._decide()
 
     def log_out(self) -> None:
@@ -87,6 +97,7 @@ class Session:
             or (limits.requests is not None and self._requests > limits.requests)
         ):
             self.log_out()
+            self.expired = True
         self._used = now
 
     def _decide(self) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from guardian.cli import execute
 
@@ -91,6 +93,48 @@ def test_users_and_roles_from_a_file(tmp_path: Path) -> None:
             assert b"FUNCTION NOT PERMITTED" in plain.recv(4096)
 
 
+def test_the_answers_that_ask_for_a_login_and_the_version_are_settings() -> None:
+    told = ("--model", "Excrypt Plus", "--firmware", "7.1")
+    limits = ("--login-required", "5:WHO ARE YOU", "--session-expired", "6:TOO LATE", "--session-requests", "1")
+    with program("--tls-mode", "clear", *told, *limits, "--wrong-passwords", "1") as (_, ready):
+        host, _, port = ready["address"].rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as plain:
+            for request, answer in (
+                (b"[AOECHO;]", b"[AOECHO;MDExcrypt Plus;FW7.1;]"),
+                (b"[AOGPGS;CT6;]", b"[AOERRO;AM5;ANAO;BBWHO ARE YOU;]"),
+                (b"[AORKLG;DAcrypto1;CHsafest1;]", b"[AORKLG;ANY;]"),
+                (b"[AOECHO;AG1;]", b"[AOECHO;MDExcrypt Plus;FW7.1;AG1;]"),
+                (b"[AOGPGS;CT6;]", b"[AOERRO;AM6;ANAO;BBTOO LATE;]"),
+                (b"[AORKLG;DAcrypto2;CHwrong;]", b"[AORKLG;ANN;]"),
+                (b"[AORKLG;DAcrypto2;CHsafest2;]", b"[AORKLG;ANN;LKY;]"),
+            ):
+                plain.sendall(request)
+                assert plain.recv(4096) == answer
+
+
+def test_a_kmes_and_logins_by_certificate(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.crt")
+    leaf = ca.issue_cert("client", common_name="crypto1").cert_chain_pems[0].bytes()
+    der = x509.load_pem_x509_certificate(leaf).public_bytes(Encoding.DER).hex().upper().encode()
+    with program("--tls-mode", "clear", "--type", "kms", "--login-ca", str(tmp_path / "ca.crt")) as (_, ready):
+        assert b"LOGIN REQUIRED" in ask(ready["address"], b"[AORKRL;NCKEYS;]")
+        assert ask(ready["address"], b"[AORKLG;RT%b;]" % der).startswith(b"[AORKLG;NO")
+
+
+def test_a_certificate_login_can_be_switched_off(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.crt")
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "hsm.pem")
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+    ca.issue_cert("client", common_name="crypto1").configure_cert(context)
+    files = ["--certificate", str(tmp_path / "hsm.pem"), "--ca", str(tmp_path / "ca.crt")]
+    for off, code in (([], b"[AOGPGS;"), (["--no-certificate-login"], b"[AOERRO;")):
+        with program(*files, *off) as (_, ready):
+            assert ask(ready["address"], b"[AOGPGS;CT6;]", context).startswith(code)
+
+
 def test_a_scheduled_fault_happens() -> None:
     with program("--tls-mode", "clear", "--fault", "error=100%@0s") as (_, ready):
         answer = b""
@@ -110,6 +154,10 @@ def test_a_scheduled_fault_happens() -> None:
         (["--tls-mode", "clear", "--user", "a", "--users", "b"], 2, "exclude"),
         (["--tls-mode", "clear", "--users", "/nowhere/u"], 1, "/nowhere/u: No such file"),
         (["--tls-mode", "clear", "--password-file", "b"], 2, "--user"),
+        (["--tls-mode", "clear", "--login-ca", "/nowhere/ca"], 1, "/nowhere/ca: No such file"),
+        (["--tls-mode", "clear", "--login-ca", __file__], 1, "no PEM certificate"),
+        (["--tls-mode", "clear", "--login-required", "20"], 2, "NUMBER:TEXT"),
+        (["--tls-mode", "clear", "--session-expired", "20:A;B"], 2, "NUMBER:TEXT"),
     ],
 )
 def test_mistakes_are_told_clearly(

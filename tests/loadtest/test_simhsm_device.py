@@ -7,6 +7,7 @@ import trio
 
 from loadtest.simhsm import DEFAULT_DIRECTORY, Constant, Outcome, PerCommand, SimulatedDevice
 from loadtest.simhsm.framing import Framing
+from loadtest.simhsm.journal import Change
 from loadtest.simhsm.session import SessionLimits
 from tests.support.emulated import Caller, Connect, Contexts, Start
 
@@ -21,7 +22,7 @@ async def test_before_login_only_transaction_processing_is_open(start: Start, co
     caller = await connect(device)
     assert await caller.ask(b"[AOECHO;AG1;]") == b"[AOECHO;AG1;]"
     assert await caller.ask(b"[AOGPGS;CT6;AG1;]") == b"[AOERRO;AM20;ANAO;BBLOGIN REQUIRED;AG1;]"
-    assert (await caller.call("TIME", TM="20300101000000"))["BB"] == "FUNCTION NOT PERMITTED"
+    assert (await caller.call("TIME", TM="20300101000000"))["BB"] == "LOGIN REQUIRED"
     assert await caller.ask(LOGIN) == b"[AORKLG;ANY;]"
     assert (await caller.call("GPGS", CT=6)).code == "GPGS"
     assert [record.identity for record in device.journal] == [None, None, None, None, "crypto1"]
@@ -126,6 +127,24 @@ async def test_what_was_in_work_when_the_power_went_is_never_answered(start: Sta
         await caller.answer()
     assert device.journal.records[0].outcome is Outcome.ARRIVED
     assert 1 not in device.hsm.table
+
+
+async def test_a_device_comes_back_with_an_old_table(start: Start, connect: Connect) -> None:
+    device = await start()
+    caller = await connect(device)
+    await caller.call("GPGS", CT=6, BD=1, LA="first")
+    old = device.hsm.table.copy()
+    await caller.call("GPKS", BD=1, LA="renamed")
+    await caller.call("GPGS", CT=6, BD=2)
+    await device.restart(keys=old)
+    caller = await connect(device)
+    assert (await caller.call("GPKR", BD=1))["LA"] == "first"
+    assert (await caller.call("GPGC", BD=2))["BB"] == "KEY SLOT EMPTY"
+    await caller.call("GPKD", BD=1)
+    assert 1 in old  # the snapshot is nobody's table
+    assert [event.change for event in device.journal.events] == [Change.KILLED, Change.CAME_BACK_OLD]
+    assert device.journal.events[1].table == old.digest()
+    assert [record.missed_a_key for record in device.journal.of("GPGC")] == [True]
 
 
 @pytest.mark.parametrize("empty", [True, False])

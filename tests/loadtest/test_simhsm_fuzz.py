@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.simhsm.hsm import FUNCTIONS
 from loadtest.simhsm.key import KeyKind
+from loadtest.simhsm.registry import FUNCTIONS
 from tests.support.emulated import new_inside
 
 ACCOUNT = "4000001234562000"

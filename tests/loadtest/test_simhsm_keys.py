@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
+
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap_with_padding
 
+from loadtest.simhsm import DEFAULT_DIRECTORY
+from loadtest.simhsm.hsm import Hsm
 from loadtest.simhsm.key import Usage
+from loadtest.simhsm.session import Session
 from tests.support.emulated import Inside
+
+OPEN = DEFAULT_DIRECTORY.open_to_all()
 
 
 def test_a_key_lives_in_its_slot_until_it_is_deleted(inside: Inside) -> None:
@@ -66,6 +74,83 @@ def test_wrapped_keys_come_back_with_and_without_their_usage(inside: Inside) -> 
     whole = inside("GPWK", AK=kek, BG=key["BG"])
     assert inside("GPUK", AK=kek, BK=whole["BK"])["BG"] == key["BG"]
     assert inside("GPUK", AK=kek, BK="00" * 24)["AN"] == "BK"
+
+
+WRITES = ("GPKA", "LRSA", "ASYL", "GPKU", "GPCA", "GPKS", "GPKD", "TIME")
+
+
+def writes(inside: Inside, count: int = 40) -> list[tuple[str, dict[str, object]]]:
+    """Deterministic writes, in an order of chance that is the same in every run; some of them fail."""
+    random = Random(5)
+    aes, rsa = inside("GPGS", CT=6)["BG"], inside("GRSA", RB=1024)["RC"]
+    kek = inside.load(bytes(range(32)))
+    wrapped = inside("GPKW", AK=kek, BG=inside("GPGS", CT=4)["BG"])["BK"]
+    certificate = inside("ASGC", RC=rsa, SU="somebody")["RT"]
+    bodies: dict[str, dict[str, object]] = {
+        "GPKA": {"BG": aes},
+        "LRSA": {"RC": rsa},
+        "ASYL": {"RC": rsa},
+        "GPKU": {"AK": kek, "BK": wrapped, "CT": 4},
+        "GPCA": {"RT": certificate},
+        "GPKS": {"LU": "4"},
+        "GPKD": {},
+        "TIME": {"TM": "20300101000000"},
+    }
+    made = []
+    for number in range(count):
+        code = random.choice(WRITES)
+        body = dict(bodies[code])
+        if code != "TIME" and (code not in ("GPKA", "LRSA", "GPCA") or random.random() < 0.5):
+            body["BD"] = random.randrange(6)
+        if code in ("GPKA", "GPKS"):
+            body["LA"] = f"key {number}"
+        made.append((code, body))
+    return made
+
+
+def test_the_same_writes_make_the_same_table_and_the_same_answers(make_inside: Callable[..., Inside]) -> None:
+    first, second = make_inside("hsm1"), make_inside("hsm2")
+    seen = set()
+    for code, body in writes(first):
+        one, other = first(code, **body), second(code, **body)
+        assert one.raw == other.raw
+        seen.add((code, one.code == "ERRO"))
+        assert first("GPKM").raw == second("GPKM").raw
+        assert first("KMAP").raw == second("KMAP").raw
+    assert {(code, False) for code in WRITES} | {("GPKD", True)} <= seen
+    assert first("HASH")["SN"] != second("HASH")["SN"]
+
+
+@pytest.mark.parametrize(
+    ("code", "body"), [("GPGS", {"CT": 6, "BD": 1}), ("GRSA", {"RB": 1024, "BD": 1}), ("GECC", {"RA": 2, "BD": 1})]
+)
+def test_made_keys_differ_from_device_to_device(code: str, body: dict[str, object]) -> None:
+    first, second = (Inside(Hsm(name=name, directory=OPEN), Session(OPEN)) for name in ("hsm1", "hsm2"))
+    assert first(code, **body).raw != second(code, **body).raw
+    assert first("GPKM").raw != second("GPKM").raw
+
+
+@pytest.mark.parametrize("change", [{"LA": "other"}, {"LU": "1"}])
+def test_a_table_that_differs_in_settings_only_is_not_alike(
+    make_inside: Callable[..., Inside], change: dict[str, object]
+) -> None:
+    first, second = make_inside("hsm1"), make_inside("hsm2")
+    key = first.load(bytes(16))
+    for one, order in ((first, (7, 3)), (second, (3, 7))):
+        for slot in order:  # whatever came first, the list rises
+            one("GPKA", BG=key, BD=slot)
+    assert first("GPKM").raw == second("GPKM").raw
+    assert [entry.partition(":")[0] for entry in first("GPKM")["KT"].split(",")] == ["3", "7"]
+    second("GPKS", BD=3, **change)
+    assert first("GPKM").raw != second("GPKM").raw
+
+
+def test_a_device_with_a_model_tells_it(make_inside: Callable[..., Inside]) -> None:
+    inside = make_inside()
+    assert inside("ECHO", AG="x").raw == b"[AOECHO;AGx;]"
+    inside.hsm.model, inside.hsm.firmware = "Excrypt Plus", "7.1.0"
+    assert inside("ECHO", AG="x").raw == b"[AOECHO;MDExcrypt Plus;FW7.1.0;AGx;]"
+    assert (inside("HASH")["MD"], inside("HASH")["FW"]) == ("Excrypt Plus", "7.1.0")
 
 
 def test_rkey_and_gwks_make_keys(inside: Inside) -> None:

@@ -6,15 +6,29 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
-from loadtest.simhsm import DEFAULT_DIRECTORY, Constant, FaultKind, FaultMix, LogNormal, Percentiles, PerCommand, Steps
+from loadtest.simhsm import (
+    DEFAULT_DIRECTORY,
+    Constant,
+    FaultKind,
+    FaultMix,
+    LogNormal,
+    Percentiles,
+    PerCommand,
+    SimulatedDevice,
+    Steps,
+)
 from loadtest.simhsm.faults import Fault
 from loadtest.simhsm.framing import Cutter, Framing
+from loadtest.simhsm.key import Key, KeyKind
+from loadtest.simhsm.keytable import Slot
 from loadtest.simhsm.message import compose_error, parse
 from loadtest.simhsm.notation import parse_event, parse_latencies, parse_latency
-from loadtest.simhsm.schedule import Action
+from loadtest.simhsm.schedule import Action, follow
 from loadtest.simhsm.session import Session, SessionLimits
 
 TRACE = b"[AOECHO;AG1;]\r\n[AORAND;]x[AOA[B;]]  y\n[AOECHO;]"
@@ -123,6 +137,21 @@ def test_fault_schedules_are_read() -> None:
     assert late.delay == 0.05
     assert parse_event("wrong-certificate@1s").fault.standing is FaultKind.WRONG_CERTIFICATE  # type: ignore[union-attr]
     assert parse_event("restart-empty@2s").action is Action.RESTART_EMPTY
+    assert parse_event("snapshot@1s").action is Action.SNAPSHOT
+    assert parse_event("restart-old@3s").action is Action.RESTART_OLD
+
+
+async def test_a_snapshot_comes_back_at_its_time(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    device = SimulatedDevice()
+    await nursery.start(device.serve)
+    nursery.start_soon(follow, device, [parse_event("snapshot@1s"), parse_event("restart-old@3s")])
+    slot = Slot(Key(KeyKind.AES, bytes(16)))
+    await trio.sleep(0.5)
+    device.hsm.table.put(slot, 1)
+    await trio.sleep(1.5)
+    device.hsm.table.put(slot, 2)
+    await trio.sleep(2)
+    assert list(device.hsm.table) == [1]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import config
-from loadtest.simhsm.hsm import FUNCTIONS
+from loadtest.simhsm.registry import FUNCTIONS
 from tests.support.emulated import Inside
 
 

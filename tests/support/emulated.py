@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import trio
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from loadtest.simhsm import DEFAULT_DIRECTORY, SimulatedDevice
+from loadtest.simhsm import DEFAULT_DIRECTORY, Directory, SimulatedDevice
 from loadtest.simhsm.hsm import Hsm
 from loadtest.simhsm.key import ANY_USE, Key, KeyKind, Usage
 from loadtest.simhsm.keypool import KeyPool
@@ -58,7 +58,7 @@ class Inside:
         self.now = 1000.0
 
     def __call__(self, code: str, **fields: object) -> Answer:
-        raw, _ = self.hsm.execute(parse(write(code, fields)), self.session, self.now)
+        raw = self.hsm.execute(parse(write(code, fields)), self.session, self.now).answer
         assert not self.hsm.bugs, self.hsm.bugs
         return read(raw)
 
@@ -70,9 +70,10 @@ class Inside:
 KEYS = KeyPool(reuse=True)  # RSA keys are slow to find and may be the same in every test
 
 
-def new_inside(name: str = "hsm1", seed: str = "guardian") -> Inside:
-    directory = DEFAULT_DIRECTORY.open_to_all()
-    hsm = Hsm(name=name, directory=directory, major_key=MajorKey(seed), key_pool=KEYS)
+def new_inside(name: str = "hsm1", seed: str = "guardian", directory: Directory | None = None, **given: Any) -> Inside:
+    """``given``: of the Hsm. Without a directory everything is permitted before login."""
+    directory = directory or DEFAULT_DIRECTORY.open_to_all()
+    hsm = Hsm(name=name, directory=directory, major_key=MajorKey(seed), key_pool=KEYS, **given)
     return Inside(hsm, Session(directory))
 
 

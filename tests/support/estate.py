@@ -47,9 +47,7 @@ class Estate:
 
     def tls(self, name: str = "vault-1") -> ssl.SSLContext:
         """What a client of that name shows."""
-        context = ssl.create_default_context(cafile=str(self.pki.ca))
-        context.load_cert_chain(self.pki.clients[name].certificate, self.pki.clients[name].key)
-        return context
+        return client_tls(self.pki, name)
 
     async def client(self, name: str = "vault-1") -> ExcryptClient:
         client = await ExcryptClient.connect(self.address, self.tls(name))
@@ -89,6 +87,12 @@ class Estate:
         ]
 
 
+def client_tls(pki: PkiFiles, name: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(pki.ca))
+    context.load_cert_chain(pki.clients[name].certificate, pki.clients[name].key)
+    return context
+
+
 def device_tls(pki: PkiFiles, name: str) -> ssl.SSLContext:
     return server_context(pki.devices[name].certificate, pki.devices[name].key, ca=[pki.ca])
 
@@ -125,12 +129,14 @@ async def estate(
     roles: Mapping[str, str] | None = None,
     group: str = QUICK,
     listener: str = "",
+    elsewhere: str = "",
     wait: bool = True,
 ) -> AsyncIterator[Estate]:
     """Start the devices and the proxy before them; everything ends with the block.
 
     ``roles``: name -> the device's entry in the configuration after name and address; by default the first is the
-    primary and all others production. Waits until all but backups are in service.
+    primary and all others production. ``elsewhere``: YAML for the end of the file. Waits until all but backups are
+    in service.
     """
     roles = roles or {}
     async with trio.open_nursery() as nursery:
@@ -141,7 +147,7 @@ async def estate(
             role = roles.get(name, f"role: {'production' if number else 'primary'}")
             entries[name] = f'address: "127.0.0.1:{device.port}", {role}'
         path = folder / "guardian.yaml"
-        path.write_text(configuration(pki, entries, group=group, listener=listener))
+        path.write_text(configuration(pki, entries, group=group, listener=listener) + elsewhere)
         proxy = Proxy()
         started = Estate(proxy, dict(devices), pki, path)
         await nursery.start(proxy.run)

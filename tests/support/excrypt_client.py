@@ -31,6 +31,9 @@ class ExcryptClient:
         except trio.BrokenResourceError as exc:
             await trio.aclose_forcefully(stream)
             raise Closed from exc
+        except trio.Cancelled:
+            tcp.socket.close()
+            raise
         return cls(stream)
 
     async def send(self, data: bytes) -> None:

@@ -10,17 +10,26 @@ import os
 from typing import Final
 
 from loadtest.simhsm.call import Call
-from loadtest.simhsm.refusal import invalid, not_permitted
-from loadtest.simhsm.registry import FUNCTIONS, Fields, function
+from loadtest.simhsm.refusal import invalid
+from loadtest.simhsm.registry import HOST_API, Fields, function
 
 _RAND_MOST: Final = 4096
 _TIME: Final = "%Y%m%d%H%M%S"
 
 
 @function("ECHO")
+@function("ECHO", into=HOST_API)
 def echo(call: Call) -> Fields:
-    """Nothing but the echo tag, which every answer carries."""
-    return {}
+    """Nothing but the echo tag, which every answer carries; of a device with a model, ``MD`` model and ``FW`` firmware.
+
+    That ECHO tells a version is public, how is not.
+    """
+    return _version(call)
+
+
+def _version(call: Call) -> dict[str, str]:
+    hsm = call.hsm
+    return {} if hsm.model is None else {"MD": hsm.model, "FW": hsm.firmware}
 
 
 @function("RAND")
@@ -32,7 +41,7 @@ def rand(call: Call) -> Fields:
 @function("PRMD")
 def prmd(call: Call) -> Fields:
     """Restrictions: ``FI`` FIPS mode, ``LR`` logins required, ``PM`` what this connection may do. Invented."""
-    permitted = [code for code in sorted(FUNCTIONS) if call.session.permits(code)]
+    permitted = [code for code in sorted(call.hsm.functions) if call.session.permits(code)]
     return {
         "FI": "Y" if call.hsm.fips else "N",
         "LR": str(call.session.logins_required),
@@ -42,8 +51,9 @@ def prmd(call: Call) -> Fields:
 
 @function("HASH")
 def hash_(call: Call) -> Fields:
-    """The serial: ``SN`` serial number, ``FW`` firmware, ``AE`` check value of the major key. Invented."""
-    return {"SN": call.hsm.serial, "FW": call.hsm.firmware, "AE": call.hsm.major_key.check_value}
+    """``SN`` serial, ``FW`` firmware, ``AE`` check value of the major key; ``MD`` model if it has one. Invented."""
+    hsm = call.hsm
+    return {"SN": hsm.serial, "FW": hsm.firmware, "AE": hsm.major_key.check_value, **_version(call)}
 
 
 @function("STAT")
@@ -64,7 +74,7 @@ def time_(call: Call) -> Fields:
     now = datetime.datetime.now(datetime.UTC)
     if call.has("TM"):
         if call.session.identity is None and call.session.directory.anonymous.functions is not None:
-            raise not_permitted()
+            raise call.hsm.login_required(call.session)
         try:
             wanted = datetime.datetime.strptime(call.text("TM"), _TIME).replace(tzinfo=datetime.UTC)
         except ValueError:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from typing import Final
 
+import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from loadtest.simhsm.call import Call
-from loadtest.simhsm.key import PRIVATE, Key, KeyKind, PrivateKey, private_key, public_bytes
+from loadtest.simhsm.key import PRIVATE, Key, KeyKind, private_key, public_bytes
 from loadtest.simhsm.keytable import Slot
 from loadtest.simhsm.refusal import invalid
 from loadtest.simhsm.registry import Fields, function
@@ -68,17 +69,22 @@ def grsa(call: Call) -> Fields:
         key = call.hsm.key_pool.take(bits, call.number("RA", 65537, high=1 << 32, base=16))
     except ValueError:
         raise invalid("RA") from None
-    return _pair(call, key)
+    return _pair(call, private_key(key, call.usage(), call.number("FS", 0)))
 
 
 @function("GECC")
 def gecc(call: Call) -> Fields:
     """Make an EC key: ``RA`` curve (1 P-224, 2 P-256, 3 P-384, 4 P-521) -> as GRSA."""
+    return _pair(call, random_pair(call))
+
+
+def random_pair(call: Call) -> Key:
+    """An EC key of curve ``RA``."""
     try:
         curve = _CURVES[call.number("RA", 2)]
     except KeyError:
         raise invalid("RA") from None
-    return _pair(call, ec.generate_private_key(curve))
+    return private_key(ec.generate_private_key(curve), call.usage(), call.number("FS", 0))
 
 
 @function("GPKA")
@@ -111,8 +117,7 @@ def gpca(call: Call) -> Fields:
     der = certificate.public_bytes(Encoding.DER)
     if call.has("BD") and call.slot() in call.hsm.table:
         number, slot = call.filled_slot()
-        slot.certificate = der
-        return {"BD": str(number)}
+        return {"BD": str(call.hsm.table.put(attrs.evolve(slot, certificate=der), number))}
     return {"BD": str(call.store_anywhere(Slot(None, call.text("LA", ""), der)))}
 
 
@@ -130,9 +135,8 @@ def _load(call: Call, kinds: frozenset[KeyKind]) -> Fields:
     return {"BD": str(number), "SD": fingerprint(public_bytes(key.public()))}
 
 
-def _pair(call: Call, made: PrivateKey) -> Fields:
-    key = private_key(made, call.usage(), call.number("FS", 0))
-    public = public_bytes(made.public_key())
+def _pair(call: Call, key: Key) -> Fields:
+    public = public_bytes(key.public())
     return {
         "RC": call.hsm.major_key.wrap(key),
         "SD": fingerprint(public),

@@ -12,10 +12,14 @@ from loadtest.simhsm.registry import Fields, function
 
 @function("GPKM")
 def gpkm(call: Call) -> Fields:
-    """The table: ``KC`` slots, ``KN`` of them filled, ``KT`` a list of slot:kind:check value, between commas."""
+    """The table: ``KC`` slots, ``KN`` of them filled, ``KT`` a list of slot:kind:check value, ``KH`` a digest.
+
+    The list is between commas, from the lowest slot to the highest. ``KH`` covers labels, usages, modifiers and
+    certificates too. The body follows from the table alone: devices with equal tables answer alike, and others do not.
+    """
     table = call.hsm.table
     entries = [f"{number}:{_kind(table[number])}:{_check_value(table[number])}" for number in list(table)]
-    return {"KC": str(table.size), "KN": str(len(entries)), "KT": ",".join(entries)}
+    return {"KC": str(table.size), "KN": str(len(entries)), "KT": ",".join(entries), "KH": table.digest()}
 
 
 @function("GPKR")
@@ -37,13 +41,16 @@ def gpkr(call: Call) -> Fields:
 @function("GPKS")
 def gpks(call: Call) -> Fields:
     """As GPKR, after ``LA`` and ``LU`` of the request have become the slot's."""
-    _, slot = call.filled_slot()
+    number, slot = call.filled_slot()
+    changed = slot
     if call.has("LU"):
         if slot.key is None:
             raise wrong_key("BD")
-        slot.key = attrs.evolve(slot.key, usage=call.usage())
+        changed = attrs.evolve(changed, key=attrs.evolve(slot.key, usage=call.usage()))
     if call.has("LA"):
-        slot.label = call.text("LA")
+        changed = attrs.evolve(changed, label=call.text("LA"))
+    if changed is not slot:
+        call.hsm.table.put(changed, number)
     return gpkr(call)
 
 

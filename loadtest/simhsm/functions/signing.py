@@ -79,7 +79,7 @@ def rsav(call: Call) -> Fields:
 def asys(call: Call) -> Fields:
     """Sign ``BO`` with RSA or EC key ``RC`` -> ``RH``. ``RG`` and ``ZA`` as RSAS; ECDSA gives DER. Invented."""
     key = call.key("RC", Usage.SIGN, PRIVATE)
-    digest = _hashed(call, call.octets("BO"))
+    digest = hashed(call, call.octets("BO"))
     return {"RH": sign(key.private(), digest, call.number("RG", 4), call.choice("ZA", "12", "1")).hex().upper()}
 
 
@@ -87,7 +87,7 @@ def asys(call: Call) -> Fields:
 def asyv(call: Call) -> Fields:
     """Verify ``RH`` over ``BO`` with ``RD`` (public) or ``RC`` -> ``BBY`` or ``BBN``. Invented."""
     public = _public(call).public()
-    digest = _hashed(call, call.octets("BO"))
+    digest = hashed(call, call.octets("BO"))
     good = verify(public, call.octets("RH"), digest, call.number("RG", 4), call.choice("ZA", "12", "1"))
     return {"BB": "Y" if good else "N"}
 
@@ -163,7 +163,8 @@ def _public(call: Call) -> Key:
     return Key(KeyKind.PUBLIC, call.octets("RD"))
 
 
-def _hashed(call: Call, data: bytes) -> bytes:
+def hashed(call: Call, data: bytes) -> bytes:
+    """The hash ``RG`` of it; with 0 itself."""
     if not call.number("RG", 4):
         return data
     digest = hashes.Hash(hash_number(call))

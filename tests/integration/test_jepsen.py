@@ -1,0 +1,47 @@
+"""A short run of the harness that `make soak` runs for minutes; and it finds a proxy that is set up wrongly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.histories import Promises
+from tests.support.jepsen import Plan, perform, report
+
+NONE = Promises(sessions=False, writes=False, likeness=False)
+
+
+async def test_nothing_is_violated_in_twelve_seconds(tmp_path: Path) -> None:
+    promises = Promises(writes=False, likeness=False)
+    result = await perform(Plan(12.0, seed=7, promises=promises, pace=0.7), tmp_path)
+    print(report(result))
+    assert not result.violations, report(result)
+    assert result.settled
+    deeds = {text.partition(" ")[2] if text.startswith("hsm") else text for _, text in result.diary}
+    assert {"is killed", "hangs", "loses its connections", "is unreliable", "the proxy is killed"} <= deeds
+    for code in ("ECHO", "RAND", "RKLG", "RKEY", "TIME", "ERRO 901"):
+        assert result.counts[code] > 5, result.counts
+
+
+@pytest.mark.parametrize(
+    ("wrong", "deeds", "checkers"),
+    [
+        ("{name: RKLG, effect: read}", ("kill",), {"nobody_borrows_a_login", "connections_have_one_identity"}),
+        ("{name: TIME, effect: read}", ("trouble",), {"successes_reach_the_quorum"}),
+    ],
+    ids=["logins on shared connections", "writes sent again"],
+)
+async def test_it_finds_a_proxy_that_takes_a_login_or_a_write_for_a_read(
+    tmp_path: Path, wrong: str, deeds: tuple[str, ...], checkers: set[str]
+) -> None:
+    found: set[str] = set()
+    for seconds in (5.0, 20.0):  # what chance does not strike soon, it strikes later
+        folder = tmp_path / str(seconds)
+        folder.mkdir()
+        (folder / "commands.yaml").write_text(f"commands:\n  - {wrong}\n")
+        plan = Plan(seconds, seed=7, promises=NONE, elsewhere="catalogue: commands.yaml\n", pace=0.2, deeds=deeds)
+        found |= {violation.checker for violation in (await perform(plan, folder)).violations}
+        if checkers <= found:
+            break
+    assert checkers <= found
