@@ -117,7 +117,7 @@ async def test_observed_it_serves_and_status_and_log_say_what_differs(pki: PkiFi
             likeness = shown["likeness"]
             assert isinstance(likeness, dict)
             assert likeness["state"] == "unlike"
-            assert {each.partition(":")[0] for each in likeness["differs"]} == {"GPKM.KN", "GPKM.KT"}
+            assert {each.partition(":")[0] for each in likeness["differs"]} == {"GPKM.KH", "GPKM.KN", "GPKM.KT"}
             assert likeness["checked_at"].endswith("Z")
             fill(world.devices["hsm3"])
             await until_known(world, "alike", "hsm3")
