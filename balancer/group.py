@@ -29,6 +29,7 @@ from .sessions import Sessions
 from .snapshot import Outcome, Will
 from .upstream import Upstream
 from .wire.message import is_error
+from .writes import GroupWrites
 
 Observer = Callable[[object, Exchange], None]  # observer(client, exchange)
 
@@ -66,6 +67,7 @@ class Group:
         self.would_block = 0
         self.observer: Observer | None = None  # told of each exchange as its client gets the answer
         self.arrived = 0  # requests since the retry budget last earned
+        self.writes = GroupWrites(self, tell)
         self.tell = tell
 
     def configure(self, settings: model.Group) -> None:
@@ -88,6 +90,9 @@ class Group:
         exchange.deadline = now + self._request_timeout
         exchange.wait_until = now + self._queue_timeout
         self.arrived += 1
+        if exchange.command.is_write:
+            self.writes.submit(exchange, now)
+            return
         if exchange.command.own_device:
             self._submit_to_its_device(exchange, now)
             return
@@ -113,7 +118,7 @@ class Group:
         exchange.deadline = now + self._request_timeout
         exchange.wait_until = now + self._queue_timeout
         self.arrived += 1
-        session.submit(exchange, now)
+        (self.writes if exchange.command.is_write else session).submit(exchange, now)
 
     def submit_to(self, device: Device, exchange: Exchange, now: float) -> None:
         """To this device and no other, waiting there for room; its deadline, owner and ``bound`` are set."""
