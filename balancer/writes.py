@@ -513,8 +513,8 @@ def _in_sync(device: Device) -> bool:
     return (
         not device.leaving
         and device.will is Will.READY
-        and not device.tracker.is_behind
-        and (device.health in _ALIVE or (device.serving and device.health is not Health.UNSAFE))
+        and device.health is not Health.UNSAFE  # whoever is behind is
+        and (device.health in _ALIVE or device.serving)
     )
 
 

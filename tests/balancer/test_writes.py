@@ -440,6 +440,15 @@ class TestWaiting:
         group.answer(group.upstream_of(reads[0]))
         assert group.where(asked) == ["a"]
 
+    def test_a_primary_that_stays_full_is_busy_and_nobody_is_promoted(self) -> None:
+        group = replicas(PROMOTE, queue=Queue(timeout=1.0))
+        group.submit(code="HASH")
+        asked = group.write()
+        group.wait(1.0)
+        assert asked.outcome is Outcome.BUSY
+        assert group.where(asked) == []
+        assert group.behind() == set()
+
     def test_it_does_not_move_when_another_device_becomes_the_steady_one(self) -> None:
         group = replicas(queue=Queue(timeout=5.0))
         group.submit(code="HASH")
