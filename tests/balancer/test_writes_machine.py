@@ -184,8 +184,7 @@ class WritesMachine(RuleBasedStateMachine):
             attempt = upstream.outstanding[0]
             if did and upstream.link.touched > attempt.mark:
                 self.did(upstream.device.name, attempt.exchange.request)
-        lines = self.group.journal.lines
-        synced = max((n for n, line in enumerate(lines) if line.startswith(b'{"write"')), default=0) + 1
+        lines, synced = self.group.journal.lines, self.group.journal.synced
         self.former += self.asked
         self.refused += [a.exchange.request for a in self.asked if a.outcome in REFUSED]
         self.asked = []
@@ -193,9 +192,7 @@ class WritesMachine(RuleBasedStateMachine):
 
     @rule()
     def compact(self) -> None:
-        """The journal says the same in fewer lines."""
-        journal = self.group.journal
-        journal.lines = journal.snapshot_lines()
+        self.group.journal.renew()
 
     # --- what must hold -----------------------------------------------------------------------------------------
 

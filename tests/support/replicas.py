@@ -25,6 +25,7 @@ class FakeJournal:
         assert history is not None
         self.history = history
         self.history.recover()
+        self.synced = len(self.lines)  # so many would be there after a power cut; the rest may be
         self.held = False
         self.broken = False
         self._waiting: list[tuple[Intent, Callable[[bool], None]]] = []
@@ -41,6 +42,7 @@ class FakeJournal:
         for intent, durable in waiting:
             if not self.broken:
                 self.lines.append(intents.intent_line(intent))
+                self.synced = len(self.lines)
             durable(not self.broken)
 
     def tell(self, name: str, mark: Mark) -> None:
@@ -52,11 +54,12 @@ class FakeJournal:
     def equal(self, name: str) -> None:
         self.lines.append(intents.equal_line(name))
 
-    def snapshot_lines(self) -> list[bytes]:
-        """The shortest journal that says the same, as the real one is made anew."""
+    def renew(self) -> None:
+        """The same in fewer lines, as the real one does when it has grown."""
         history = intents.read(line.rstrip() for line in self.lines)
         assert history is not None
-        return history.lines()
+        self.lines = history.lines()
+        self.synced = len(self.lines)
 
     def read(self) -> History:
         """What a proxy would find that starts now."""
