@@ -88,10 +88,11 @@ class WritesMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.outstanding)
     @rule(which=picks)
     def run_otherwise(self, which: int) -> None:
-        """It does something else, and its answer shows it."""
+        """It does something of its own, and its answer shows it."""
         upstream, request = self.sent(which)
-        self.ran[upstream.device.name].append(b"other " + upstream.device.name.encode() + request)
-        self.group.answer(upstream, request[:7] + b";AG%b;BBX;]" % (upstream.outstanding[0].exchange.context or b""))
+        name, context = upstream.device.name.encode(), upstream.outstanding[0].exchange.context or b""
+        self.ran[upstream.device.name].append(b"other " + name + request)
+        self.group.answer(upstream, request[:7] + b";AG%b;BB%b;]" % (context, name))
 
     @precondition(lambda self: self.outstanding)
     @rule(which=picks)

@@ -10,7 +10,7 @@ import trio
 from guardian.pki import PkiFiles
 from loadtest.simhsm.device import SimulatedDevice
 from loadtest.simhsm.faults import Fault
-from loadtest.simhsm.identity import DEFAULT_DIRECTORY
+from loadtest.simhsm.identity import DEFAULT_DIRECTORY, Directory
 from loadtest.simhsm.key import ANY_USE, Key, KeyKind
 from loadtest.simhsm.keytable import Slot
 from tests.support.estate import QUICK, Estate, apply, device_tls, estate
@@ -20,12 +20,10 @@ ROLES = {"hsm4": "role: backup"}
 UNKNOWN = b"BBOUTCOME UNKNOWN;"
 
 
-def devices(pki: PkiFiles) -> dict[str, SimulatedDevice]:
-    """Open to all, with one key in slot 4 of each."""
-    made = {
-        name: SimulatedDevice(name, tls=device_tls(pki, name), directory=DEFAULT_DIRECTORY.open_to_all())
-        for name in NAMES
-    }
+def devices(pki: PkiFiles, directory: Directory | None = None) -> dict[str, SimulatedDevice]:
+    """By default open to all, with one key in slot 4 of each."""
+    directory = directory or DEFAULT_DIRECTORY.open_to_all()
+    made = {name: SimulatedDevice(name, tls=device_tls(pki, name), directory=directory) for name in NAMES}
     for device in made.values():
         fill(device)
     return made
@@ -194,3 +192,38 @@ async def test_a_reload_keeps_who_is_behind_and_takes_another_journal(pki: PkiFi
         other = (tmp_path / "other.journal").read_text()
         assert '"device":"hsm3","write":1' in other
         assert '"write":2' in other
+
+
+async def test_a_write_of_a_session_runs_on_every_device_as_that_identity(pki: PkiFiles, tmp_path: Path) -> None:
+    async with estate(pki, tmp_path, devices(pki, DEFAULT_DIRECTORY), roles=ROLES, group=settings(tmp_path)) as world:
+        user = await world.client()
+        assert b"ANY" in await user.request(b"[AORKLG;DAcrypto1;CHsafest1;]")
+        for number in range(3):
+            request = b"[AOGPKS;AG%d;BD4;LAs%d;]" % (number, number)
+            assert b"LAs%d;" % number in await user.request(request)
+            assert executed(world, request) == dict.fromkeys(NAMES, 1)
+        who = {record.identity for device in world.devices.values() for record in device.journal.of("GPKS")}
+        assert who == {"crypto1"}
+        assert world.group.writes.behind == {}
+
+
+async def test_a_client_that_leaves_in_the_middle_leaves_nobody_behind(pki: PkiFiles, tmp_path: Path) -> None:
+    """Its session's connections stay until the write is on every device."""
+    async with estate(pki, tmp_path, devices(pki, DEFAULT_DIRECTORY), roles=ROLES, group=settings(tmp_path)) as world:
+        user = await world.client()
+        assert b"ANY" in await user.request(b"[AORKLG;DAcrypto1;CHsafest1;]")
+        world.devices["hsm1"].fault = Fault.late("GPKS", times=1, delay=0.2)
+        world.devices["hsm3"].fault = Fault.late("GPKS", times=1, delay=0.2)
+        request = b"[AOGPKS;AG1;BD4;LAleft;]"
+        await user.send(request)
+        with trio.fail_after(5):
+            while not executed(world, request):
+                await trio.sleep(0.005)
+            user.vanish()
+            while world.group.writes.under_way or not world.group.writes.results:
+                await trio.sleep(0.005)
+        assert executed(world, request) == dict.fromkeys(NAMES, 1)
+        assert world.group.writes.behind == {}
+        with trio.fail_after(5):
+            while world.group.sessions or any(device.connections["private"] for device in world.group.devices):
+                await trio.sleep(0.005)
