@@ -56,8 +56,6 @@ class Group:
         self.pins = Pins(self.scheduler, self.logins, clock)
         self.sessions = Sessions(self, self.scheduler, self.logins, clock)
         self.likeness = GroupLikeness(settings, self.devices, tell)
-        self.writes_done = 0  # those that may have changed key tables
-        self.writes_under_way: Callable[[], bool] = lambda: False
         self.clock = clock
         self.configure(settings)
         self.queue = FairQueue()
@@ -183,7 +181,7 @@ class Group:
                 return
             owner.freed(upstream, now)
             self._hand_on(device, now)
-            self.likeness.owner_was_answered(device, exchange.command, now)
+            self.likeness.owner_was_answered(device, exchange, now)
         if not exchange.finished:
             exchange.device_seconds = now - attempt.sent_at
             exchange.finish(Outcome.DEVICE_ERROR if error else Outcome.OK, answer)

@@ -121,11 +121,11 @@ class GroupWrites:
         self.behind: dict[str, Mark] = {}  # by name: a device may be taken out and come back
         self.results: dict[str, int] = {}
         self.journal: Journal = NoJournal()
-        self.recheck: Callable[[Device], None] = _nobody_compares
         self._group = group
         self._tell = tell
         self._pumping = False
 
+    @property
     def under_way(self) -> bool:
         """Whether key tables may be unlike at this moment because a write has reached some of them only."""
         return self.current is not None
@@ -162,7 +162,7 @@ class GroupWrites:
         """A device has come to the group; it may have been here before."""
         mark = self.behind.get(device.name)
         if mark is not None and not device.leaving and not device.tracker.is_behind:
-            device.tracker.behind(mark.reason, now)
+            self._group.likeness.fell_behind(device, mark.reason, now)
             self._tell("device behind", device=device.name, reason=mark.reason)
 
     def expire(self, now: float) -> None:
@@ -489,12 +489,11 @@ class GroupWrites:
         mark = Mark(number=write.number, code=write.exchange.command.label, outcome=outcome)
         self.behind[device.name] = mark
         self.journal.tell(device.name, mark)
-        device.tracker.behind(mark.reason, now)
+        self._group.likeness.fell_behind(device, mark.reason, now)
         self._tell("device behind", device=device.name, reason=mark.reason)
         self._group.changed(device)
         for upstream in tuple(device.private):
             upstream.close("its key table is behind")
-        self.recheck(device)
 
     def _notice_equal(self) -> None:
         """Whoever compared a device, or vouched for it, told its tracker."""
@@ -525,7 +524,3 @@ def _second_choice(device: Device) -> tuple[bool, bool]:
 
 def _already_on_its_way(durable: bool) -> None:
     """Of a write whose journal was exchanged."""
-
-
-def _nobody_compares(device: Device) -> None:
-    """Until likeness checks are there."""

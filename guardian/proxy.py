@@ -205,7 +205,7 @@ class Proxy:
     @property
     def owed(self) -> int:
         """How many clients wait for an answer, and groups for the end of a write."""
-        writing = sum(running.group.writes.under_way() for running in (*self._groups.values(), *self._former))
+        writing = sum(running.group.writes.under_way for running in (*self._groups.values(), *self._former))
         return writing + sum(client.busy for listener in self._all_listeners for client in listener.clients)
 
     def stop_intake(self) -> None:

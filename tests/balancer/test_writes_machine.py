@@ -148,7 +148,7 @@ class WritesMachine(RuleBasedStateMachine):
 
     @property
     def quiet(self) -> bool:
-        return not self.group.group.writes.under_way()
+        return not self.group.group.writes.under_way
 
     def reference(self) -> str:
         in_sync = [name for name in NAMES if name not in self.group.behind()]

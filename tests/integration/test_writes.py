@@ -17,13 +17,13 @@ from tests.support.estate import QUICK, Estate, apply, device_tls, estate
 
 NAMES = ("hsm1", "hsm2", "hsm3", "hsm4")
 ROLES = {"hsm4": "role: backup"}
+OPEN = DEFAULT_DIRECTORY.open_to_all()
 UNKNOWN = b"BBOUTCOME UNKNOWN;"
 
 
 def devices(pki: PkiFiles, directory: Directory | None = None) -> dict[str, SimulatedDevice]:
     """By default open to all, with one key in slot 4 of each."""
-    directory = directory or DEFAULT_DIRECTORY.open_to_all()
-    made = {name: SimulatedDevice(name, tls=device_tls(pki, name), directory=directory) for name in NAMES}
+    made = {name: SimulatedDevice(name, tls=device_tls(pki, name), directory=directory or OPEN) for name in NAMES}
     for device in made.values():
         fill(device)
     return made
@@ -35,6 +35,14 @@ def fill(device: SimulatedDevice) -> None:
 
 def settings(folder: Path, more: str = "") -> str:
     return QUICK + f"    writes: {{journal: {folder / 'writes.journal'}{more}}}\n"
+
+
+PROBED = 'identity: {probes: [{request: "[AOGPKM;]"}], interval: 400ms, timeout: 300ms}'
+
+
+def probed(folder: Path) -> str:
+    """The same, with key tables compared."""
+    return settings(folder).replace("identity: {probes: []}", PROBED)
 
 
 def executed(world: Estate, request: bytes) -> dict[str, int]:
@@ -227,3 +235,43 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nobody_behind(pki: PkiF
         with trio.fail_after(5):
             while world.group.sessions or any(device.connections["private"] for device in world.group.devices):
                 await trio.sleep(0.005)
+
+
+async def test_a_device_that_missed_a_write_comes_back_when_its_table_was_brought_into_line(
+    pki: PkiFiles, tmp_path: Path
+) -> None:
+    async with estate(pki, tmp_path, devices(pki), roles=ROLES, group=probed(tmp_path)) as world:
+        client = await world.client()
+        await world.devices["hsm2"].kill()
+        await world.until("hsm1", "hsm3", "hsm4")
+        assert b"AOGPKD" in await client.request(b"[AOGPKD;AG1;BD4;]")
+        await world.devices["hsm2"].restart()
+        await unsafe(world, "hsm2")
+        await trio.sleep(1.0)
+        assert world.device("hsm2").health.value == "unsafe", "it was let in with another key table"
+        world.devices["hsm2"].hsm.table.delete(4)  # as the vendor's synchronisation does
+        await world.until("hsm1", "hsm2", "hsm3")
+        assert world.group.writes.behind == {}
+
+
+async def test_after_a_crash_in_a_write_only_those_serve_that_were_shown_equal(pki: PkiFiles, tmp_path: Path) -> None:
+    group, made = probed(tmp_path), devices(pki)
+    async with estate(pki, tmp_path, made, roles=ROLES, group=group) as world:
+        client = await world.client()
+        for name in ("hsm2", "hsm3"):
+            made[name].fault = Fault.mute("GPKD", executed=name == "hsm2")
+        await client.send(b"[AOGPKD;AG1;BD4;]")
+        with trio.fail_after(5):
+            while not all(made[name].journal.of("GPKD") for name in ("hsm1", "hsm2", "hsm3")):
+                await trio.sleep(0.005)
+    again = {name: SimulatedDevice(name, tls=device_tls(pki, name), directory=OPEN) for name in NAMES}
+    for name, device in again.items():
+        device.hsm.table = made[name].hsm.table
+    assert {name for name, device in again.items() if 4 in device.hsm.table} == {"hsm3", "hsm4"}
+    async with estate(pki, tmp_path, again, roles=ROLES, group=group, wait=False) as world:
+        await world.until("hsm1", "hsm2")
+        assert set(world.group.writes.behind) == {"hsm3", "hsm4"}
+        assert set(world.group.writes.in_doubt) == {"hsm3", "hsm4"}
+        again["hsm3"].hsm.table.delete(4)
+        await world.until("hsm1", "hsm2", "hsm3")
+        assert sum(len(device.journal.of("GPKD")) for device in again.values()) == 0, "it was sent again"
