@@ -73,6 +73,7 @@ class Group:
         self.settings = settings
         self._request_timeout = settings.request_timeout
         self._queue_timeout = settings.queue.timeout
+        self._writes_in_order = settings.writes_mode is not model.WritesMode.BALANCE
         self.scheduler.policy = settings.balancing.policy
         self.scheduler.slow_start = settings.slow_start
         self.budget.configure(settings.retries)
@@ -88,7 +89,7 @@ class Group:
         exchange.deadline = now + self._request_timeout
         exchange.wait_until = now + self._queue_timeout
         self.arrived += 1
-        if exchange.command.is_write:
+        if exchange.command.is_write and self._writes_in_order:
             self.writes.submit(exchange, now)
             return
         if exchange.command.own_device:
@@ -116,7 +117,8 @@ class Group:
         exchange.deadline = now + self._request_timeout
         exchange.wait_until = now + self._queue_timeout
         self.arrived += 1
-        (self.writes if exchange.command.is_write else session).submit(exchange, now)
+        in_order = exchange.command.is_write and self._writes_in_order
+        (self.writes if in_order else session).submit(exchange, now)
 
     def submit_to(self, device: Device, exchange: Exchange, now: float) -> None:
         """To this device and no other, waiting there for room; its deadline, owner and ``bound`` are set."""

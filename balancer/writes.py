@@ -134,7 +134,9 @@ class GroupWrites:
         """``exchange`` has its ``deadline`` and ``wait_until``. What was begun is ended without its client too."""
         settings = self._settings
         alone = not exchange.command.deterministic
-        if settings.mode is WritesMode.REJECT or (alone and settings.nondeterministic is Nondeterministic.REJECT):
+        if self._group.settings.writes_mode is WritesMode.REJECT or (
+            alone and settings.nondeterministic is Nondeterministic.REJECT
+        ):
             self._count("rejected")
             exchange.finish(Outcome.BLOCKED, None)
         elif (self.current is not None or self.queue) and len(self.queue) >= self._group.settings.queue.size:
@@ -279,7 +281,7 @@ class GroupWrites:
             return
         settings = self._settings
         alone = not exchange.command.deterministic
-        marks = settings.mode is WritesMode.REPLICATE and (
+        marks = group.settings.writes_mode is WritesMode.REPLICATE and (
             not alone or settings.nondeterministic is Nondeterministic.STALE
         )
         write = Write(self.sequence + 1, exchange, first, marks=marks)

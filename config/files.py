@@ -11,8 +11,9 @@ from typing import Final
 
 from cryptography import x509
 
+from . import writes_rules
 from .credentials import CredentialError, load_certificates, load_credentials, load_crls
-from .model import TlsMode, WritesMode
+from .model import TlsMode
 from .problems import Place, Report
 from .structure import Draft
 
@@ -32,7 +33,8 @@ def check_files(config: Draft, report: Report, now: datetime) -> None:
             _check(tls, report, now)
     for group in config.sections("groups"):
         if group.known("writes"):
-            _check_journal(group.values["writes"], len(group.sections("devices")), report)
+            several = len(group.sections("devices")) > 1
+            _check_journal(group.values["writes"], report, needed=several and writes_rules.replicated(group))
     admin = config.values.get("admin")
     if admin is not None and admin.values.get("token_file") is not None:
         place = admin.at("token_file")
@@ -41,13 +43,13 @@ def check_files(config: Draft, report: Report, now: datetime) -> None:
             _not_empty(admin.values["token_file"], place, report)
 
 
-def _check_journal(writes: Draft, devices: int, report: Report) -> None:
+def _check_journal(writes: Draft, report: Report, *, needed: bool) -> None:
     """There is one where it is needed, and it can be written; the file itself need not be there yet."""
     if not writes.known("journal", "mode"):
         return
     path, place = writes.values["journal"], writes.at("journal")
     if path is None:
-        if devices > 1 and writes.values["mode"] is WritesMode.REPLICATE:
+        if needed:
             report.warn(
                 place, "is not given: after a crash of Guardian nobody knows which writes are in doubt; name a file"
             )

@@ -200,6 +200,7 @@ class WritesMode(enum.Enum):
 
     REPLICATE = "replicate"  # to the primary first, then to every other device in sync
     PRIMARY = "primary"  # to the primary alone; the others get it by the operator's own means
+    BALANCE = "balance"  # to any one device, never twice; devices share by themselves what they keep
     REJECT = "reject"  # nowhere
 
 
@@ -218,7 +219,7 @@ class PrimaryLoss(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Writes:
-    mode: WritesMode = WritesMode.REPLICATE
+    mode: WritesMode | None = None  # by default as `Group.writes_mode` says
     quorum: Annotated[
         str, Meta(pattern=r"^(all|majority|[1-9][0-9]{0,3})$", description="all, majority, or a number of devices")
     ] = "all"
@@ -382,6 +383,12 @@ class Group:
     clients: tuple[ClientRule, ...] = ()
     unmatched: Literal["group", "refuse"] = "group"
     devices: tuple[Device, ...]
+
+    @property
+    def writes_mode(self) -> WritesMode:
+        """Where writes go: HSMs have key tables of their own, key management servers one database."""
+        by_type = WritesMode.REPLICATE if self.type is GroupType.HSM else WritesMode.BALANCE
+        return by_type if self.writes.mode is None else self.writes.mode
 
     @property
     def probes(self) -> tuple[Probe, ...]:

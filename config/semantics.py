@@ -115,7 +115,7 @@ def _group(group: Draft, catalogue: Catalogue, report: Report) -> None:
     check_nested(group, report)
     if group.known("writes"):
         whole = group.known("devices") and "devices" not in group.partial
-        writes_rules.check(group.values["writes"], devices if whole else None, catalogue, report)
+        writes_rules.check(group, devices if whole else None, catalogue, report)
     if group.known("functions"):
         check_functions(group.values["functions"], group, catalogue, report)
     _clients(group, catalogue, report)

@@ -5,20 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from .catalogue import Catalogue, Effect
-from .model import PrimaryLoss, Role, WritesMode
+from .model import GroupType, PrimaryLoss, Role, WritesMode
 from .problems import Report
 from .structure import Draft
 
 
-def check(writes: Draft, devices: list[Draft] | None, catalogue: Catalogue, report: Report) -> None:
+def replicated(group: Draft) -> bool:
+    """Whether writes are to reach every device; the question is not open where mode or type cannot be read."""
+    mode = group.values["writes"].values.get("mode")
+    return mode is WritesMode.REPLICATE or (mode is None and group.values.get("type") is not GroupType.KMS)
+
+
+def check(group: Draft, devices: list[Draft] | None, catalogue: Catalogue, report: Report) -> None:
     """``devices`` is None where they cannot all be read."""
-    replicated = not writes.known("mode") or writes.values["mode"] is WritesMode.REPLICATE
+    writes = group.values["writes"]
     if writes.known("quorum") and writes.values["quorum"].isdigit() and devices is not None:
         wanted, there = int(writes.values["quorum"]), len(devices)
         if wanted > there:
             report.error(writes.at("quorum"), f"is {wanted}, must be at most {there}, the number of devices")
-    if writes.given("quorum") and not replicated:
-        report.warn(writes.at("quorum"), f"has no meaning with mode: {writes.values['mode'].value}: remove it")
+    if writes.given("quorum") and not replicated(group):
+        report.warn(writes.at("quorum"), "has no meaning where mode is not replicate: remove it")
     if writes.values.get("primary_loss") is PrimaryLoss.PROMOTE and devices is not None:
         roles = [device.values.get("role", Role.PRODUCTION) for device in devices]
         if Role.PRODUCTION not in roles:

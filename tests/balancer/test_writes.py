@@ -7,8 +7,9 @@ import pytest
 from balancer.intents import Mark
 from balancer.snapshot import Outcome, Will
 from balancer.view import group_snapshot
-from config.model import Nondeterministic, PrimaryLoss, Queue, Role, Writes, WritesMode
+from config.model import GroupType, Nondeterministic, PrimaryLoss, Queue, Role, Writes, WritesMode
 from health.state import Health
+from tests.support.core import group_settings
 from tests.support.replicas import FakeJournal, Replicas, device_settings
 
 PRIMARY = device_settings("a", role=Role.PRIMARY)
@@ -346,6 +347,20 @@ class TestModes:
         asked = group.write()
         assert asked.outcome is Outcome.BLOCKED
         assert group.sent_count(asked.exchange.request) == 0
+
+    def test_balance_goes_to_any_one_device_and_never_twice(self) -> None:
+        group = replicas(Writes(mode=WritesMode.BALANCE))
+        asked = [group.write(), group.write()]
+        assert sorted(group.where(asked[0]) + group.where(asked[1])) == ["a", "b"]
+        for each in asked:
+            group.cut(group.where(each)[0], each)
+            assert each.outcome is Outcome.UNKNOWN
+            assert group.where(each) == []
+        assert group.behind() == set()
+
+    def test_key_management_servers_are_balanced_by_default(self) -> None:
+        kms = group_settings(*THREE, type=GroupType.KMS)
+        assert (kms.writes_mode, group_settings(*THREE).writes_mode) == (WritesMode.BALANCE, WritesMode.REPLICATE)
 
     @pytest.mark.parametrize("lost", [False, True])
     def test_primary_alone_and_nobody_is_behind(self, lost: bool) -> None:
