@@ -34,8 +34,10 @@ class GroupCommand:
     __slots__ = (
         "code",
         "count",
+        "deterministic",
         "effect",
         "fences",
+        "is_write",
         "known",
         "label",
         "multipart",
@@ -46,20 +48,30 @@ class GroupCommand:
     )
 
     def __init__(
-        self, *, code: bytes, label: str, effect: Effect, multipart: bool, known: bool, count: CommandCount
+        self,
+        *,
+        code: bytes,
+        label: str,
+        effect: Effect,
+        multipart: bool,
+        known: bool,
+        count: CommandCount,
+        deterministic: bool = True,
     ) -> None:
-        """``label``: the code, or `OTHER`."""
+        """``label``: the code, or `OTHER`. ``deterministic``: two devices give the same right answer."""
         self.code = code
         self.label = label
         self.effect = effect
         self.multipart = multipart
         self.known = known
         self.count = count
+        self.deterministic = deterministic
         self.repeatable = effect.repeatable  # may be sent to another device after a failure
         self.own_device = effect is Effect.DEVICE  # its answer belongs to one device: always the same one is asked
         # It must not travel on a shared connection.
         self.private = not known or effect is Effect.SESSION or effect is Effect.PINNED
         self.fences = self.private or effect is Effect.WRITE  # a client's others neither pass it nor are passed by it
+        self.is_write = known and effect is Effect.WRITE  # goes the way of writes: in order, the primary first
         self.provable = effect is Effect.READ  # may prove a device in probation: costs nothing if it fails
 
 
@@ -75,6 +87,7 @@ class CommandTable:
                 effect=command.effect,
                 multipart=command.multipart,
                 known=True,
+                deterministic=command.deterministic,
                 count=CommandCount(bounds),
             )
             for command in catalogue

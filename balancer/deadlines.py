@@ -66,6 +66,7 @@ class Deadlines:
             self._give_up(session.expire(now))
         group.sessions.look(now)
         group.pins.expire(now)
+        group.writes.expire(now)
         self._now_and_then(now)
 
     def _count_what_came(self) -> None:

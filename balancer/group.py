@@ -29,6 +29,7 @@ from .sessions import Sessions
 from .snapshot import Outcome, Will
 from .upstream import Upstream
 from .wire.message import is_error
+from .writes import GroupWrites
 
 Observer = Callable[[object, Exchange], None]  # observer(client, exchange)
 
@@ -55,8 +56,6 @@ class Group:
         self.pins = Pins(self.scheduler, self.logins, clock)
         self.sessions = Sessions(self, self.scheduler, self.logins, clock)
         self.likeness = GroupLikeness(settings, self.devices, tell)
-        self.writes_done = 0  # those that may have changed key tables
-        self.writes_under_way: Callable[[], bool] = lambda: False
         self.clock = clock
         self.configure(settings)
         self.queue = FairQueue()
@@ -66,6 +65,7 @@ class Group:
         self.would_block = 0
         self.observer: Observer | None = None  # told of each exchange as its client gets the answer
         self.arrived = 0  # requests since the retry budget last earned
+        self.writes = GroupWrites(self, tell)
         self.tell = tell
 
     def configure(self, settings: model.Group) -> None:
@@ -73,6 +73,7 @@ class Group:
         self.settings = settings
         self._request_timeout = settings.request_timeout
         self._queue_timeout = settings.queue.timeout
+        self._writes_in_order = settings.writes_mode is not model.WritesMode.BALANCE
         self.scheduler.policy = settings.balancing.policy
         self.scheduler.slow_start = settings.slow_start
         self.budget.configure(settings.retries)
@@ -88,6 +89,9 @@ class Group:
         exchange.deadline = now + self._request_timeout
         exchange.wait_until = now + self._queue_timeout
         self.arrived += 1
+        if exchange.command.is_write and self._writes_in_order:
+            self.writes.submit(exchange, now)
+            return
         if exchange.command.own_device:
             self._submit_to_its_device(exchange, now)
             return
@@ -113,7 +117,8 @@ class Group:
         exchange.deadline = now + self._request_timeout
         exchange.wait_until = now + self._queue_timeout
         self.arrived += 1
-        session.submit(exchange, now)
+        in_order = exchange.command.is_write and self._writes_in_order
+        (self.writes if in_order else session).submit(exchange, now)
 
     def submit_to(self, device: Device, exchange: Exchange, now: float) -> None:
         """To this device and no other, waiting there for room; its deadline, owner and ``bound`` are set."""
@@ -178,7 +183,7 @@ class Group:
                 return
             owner.freed(upstream, now)
             self._hand_on(device, now)
-            self.likeness.owner_was_answered(device, exchange.command, now)
+            self.likeness.owner_was_answered(device, exchange, now)
         if not exchange.finished:
             exchange.device_seconds = now - attempt.sent_at
             exchange.finish(Outcome.DEVICE_ERROR if error else Outcome.OK, answer)

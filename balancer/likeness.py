@@ -16,8 +16,8 @@ from health.state import Health
 from .snapshot import Likeness, LikenessSnapshot, Will
 
 if TYPE_CHECKING:
-    from .command import GroupCommand
     from .device import Device
+    from .exchange import Exchange
 
 Ask = Callable[[bytes, float], Awaitable[bytes]]  # ask(request, timeout in seconds): the answer, or raises PingFailed
 Tell = Callable[..., None]  # tell(event, **facts): something an operator wants to know; never a field value
@@ -139,9 +139,9 @@ class GroupLikeness:
         device.tracker.behind(reason, now)
         self.recheck(device, now)
 
-    def owner_was_answered(self, device: Device, command: GroupCommand, now: float) -> None:
-        """A request on a connection of one owner was answered; a write there ran on this device alone."""
-        if command.effect is Effect.WRITE:
+    def owner_was_answered(self, device: Device, exchange: Exchange, now: float) -> None:
+        """A request on a connection of one owner was answered; a pinned client's write ran on this device alone."""
+        if exchange.command.effect is Effect.WRITE and not exchange.bound:
             self.recheck(device, now)
 
     def lost_connection(self, device: Device, now: float) -> None:

@@ -104,7 +104,7 @@ class Prober:
         group = self._group
         for _ in range(_TRIES):
             await self._quiet()
-            writes = group.writes_done
+            writes = group.writes.done
             try:
                 portraits = [await self._portrait(device, writes) for device in devices]
             except _Torn:
@@ -141,14 +141,14 @@ class Prober:
         return answer
 
     def _undisturbed(self, writes: int) -> bool:
-        return not self._group.writes_under_way() and self._group.writes_done == writes
+        return not self._group.writes.under_way and self._group.writes.done == writes
 
     async def _quiet(self) -> None:
         """Until no write is under way. Raises PingFailed where that takes too long."""
         if not any(probe.shows_key_table for probe in self._group.settings.probes):
             return
         with trio.move_on_after(self._group.settings.identity.timeout):
-            while self._group.writes_under_way():
+            while self._group.writes.under_way:
                 await trio.sleep(_QUIET_LOOK)
             return
         raise PingFailed("a write was under way all the time")

@@ -105,6 +105,17 @@ class CommandSnapshot:
 
 
 @attrs.frozen(kw_only=True)
+class WritesSnapshot:
+    queued: int = 0  # wait for their turn
+    under_way: bool = False
+    last_sequence: int = 0  # number of the last write, counted over the life of the journal
+    behind: Mapping[str, int] = attrs.field(factory=dict)  # device -> the first write that it lacks or may lack
+    in_doubt: tuple[str, ...] = ()  # those of them that may have it
+    promoted: str | None = None  # who stands in for the primary
+    results: Mapping[str, int] = attrs.field(factory=dict)  # ok, refused, short, in_doubt, not_sent, rejected
+
+
+@attrs.frozen(kw_only=True)
 class GroupSnapshot:
     name: str
     type: GroupType
@@ -119,6 +130,7 @@ class GroupSnapshot:
     # Logins by result: ok, refused, limited; repeated for a session: replayed, replay_refused, expired.
     logins: Mapping[str, int] = attrs.field(factory=dict)
     pinned: Mapping[str, int]  # clients pinned to a device now, by the code that pinned them
+    writes: WritesSnapshot = WritesSnapshot()
 
     @property
     def usable(self) -> bool:

@@ -21,11 +21,15 @@ def group_snapshot(group: Group, wall_minus_clock: float) -> GroupSnapshot:
         devices=tuple(device.snapshot(wall_minus_clock) for device in shown),
         commands=group.commands.snapshot(),
         proxy_duration=group.proxy_duration.snapshot(),
-        queued=len(group.queue) + group.sessions.queued + sum(len(device.waiting) for device in group.devices),
+        queued=len(group.queue)
+        + len(group.writes.queue)
+        + group.sessions.queued
+        + sum(len(device.waiting) for device in group.devices),
         retries=dict(group.retries),
         failovers=group.failovers,
         would_block=group.would_block,
         sessions=len(group.sessions.all),
         logins={**group.sessions.results},
         pinned=dict(Counter(pin.label for pin in group.pins.all)),
+        writes=group.writes.snapshot(),
     )

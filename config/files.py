@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Final
 
 from cryptography import x509
 
+from . import writes_rules
 from .credentials import CredentialError, load_certificates, load_credentials, load_crls
 from .model import TlsMode
 from .problems import Place, Report
@@ -29,12 +31,41 @@ def check_files(config: Draft, report: Report, now: datetime) -> None:
         if key not in seen:
             seen.add(key)
             _check(tls, report, now)
+    for group in config.sections("groups"):
+        if group.known("writes"):
+            several = len(group.sections("devices")) > 1
+            _check_journal(group.values["writes"], report, needed=several and writes_rules.replicated(group))
     admin = config.values.get("admin")
     if admin is not None and admin.values.get("token_file") is not None:
         place = admin.at("token_file")
         if _readable(admin.values["token_file"], place, report):
             _private(admin.values["token_file"], place, report)
             _not_empty(admin.values["token_file"], place, report)
+
+
+def _check_journal(writes: Draft, report: Report, *, needed: bool) -> None:
+    """There is one where it is needed, and it can be written; the file itself need not be there yet."""
+    if not writes.known("journal", "mode"):
+        return
+    path, place = writes.values["journal"], writes.at("journal")
+    if path is None:
+        if needed:
+            report.warn(
+                place, "is not given: after a crash of Guardian nobody knows which writes are in doubt; name a file"
+            )
+        return
+    try:
+        if path.exists():
+            if not path.is_file():
+                report.error(place, f"names {path}, which is no regular file, must be a file that can be written")
+            elif not os.access(path, os.R_OK | os.W_OK):
+                report.error(place, f"names {path}, which cannot be read and written")
+        elif not path.parent.is_dir():
+            report.error(place, f"names {path}, whose folder does not exist, must be in one that does")
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            report.error(place, f"names {path}, whose folder cannot be written: the journal is renewed in it")
+    except (OSError, ValueError):
+        report.error(place, f"names {path}, and no file can have that name")
 
 
 def _sections(config: Draft) -> Iterator[Draft]:

@@ -195,6 +195,42 @@ class Retries:
     reserve: Annotated[int, Meta(ge=0)] = 100  # resends allowed at once beyond the budget
 
 
+class WritesMode(enum.Enum):
+    """Where a command that changes a device goes."""
+
+    REPLICATE = "replicate"  # to the primary first, then to every other device in sync
+    PRIMARY = "primary"  # to the primary alone; the others get it by the operator's own means
+    BALANCE = "balance"  # to any one device, never twice; devices share by themselves what they keep
+    REJECT = "reject"  # nowhere
+
+
+class Nondeterministic(enum.Enum):
+    """What becomes of a write that two devices would answer differently: it runs on one device only."""
+
+    STALE = "stale"  # on the primary; the others are behind, unless the answer carries the key and no slot is named
+    PRIMARY = "primary"  # on the primary; nobody is behind
+    REJECT = "reject"  # nowhere
+
+
+class PrimaryLoss(enum.Enum):
+    PROMOTE = "promote"  # a production device in sync takes the primary's place for writes
+    REFUSE = "refuse"  # writes are refused until the primary is back
+
+
+@attrs.frozen(kw_only=True)
+class Writes:
+    mode: WritesMode | None = None  # by default as `Group.writes_mode` says
+    quorum: Annotated[
+        str, Meta(pattern=r"^(all|majority|[1-9][0-9]{0,3})$", description="all, majority, or a number of devices")
+    ] = "all"
+    nondeterministic: Nondeterministic = Nondeterministic.STALE
+    primary_loss: PrimaryLoss = PrimaryLoss.REFUSE
+    varying: tuple[Code, ...] = ("TIME",)  # answers of two devices may differ, and both have done the same
+    slot_fields: tuple[Tag, ...] = ("BD",)  # name a slot of the key table, in a request or an answer
+    key_fields: tuple[Tag, ...] = ("RC", "BG")  # of an answer: carry a new key itself
+    journal: Path | None = None  # where intents are written down before a write leaves
+
+
 @attrs.frozen(kw_only=True)
 class FieldValue:
     """A field of an answer and the value it has to have."""
@@ -341,11 +377,18 @@ class Group:
     retries: Retries = Retries()
     sessions: Sessions = Sessions()
     identity: Identity = Identity()
+    writes: Writes = Writes()
     functions: Functions = Functions()
     nested: Mapping[Nesting, NestedTag] = attrs.field(factory=dict)
     clients: tuple[ClientRule, ...] = ()
     unmatched: Literal["group", "refuse"] = "group"
     devices: tuple[Device, ...]
+
+    @property
+    def writes_mode(self) -> WritesMode:
+        """Where writes go: HSMs have key tables of their own, key management servers one database."""
+        by_type = WritesMode.REPLICATE if self.type is GroupType.HSM else WritesMode.BALANCE
+        return by_type if self.writes.mode is None else self.writes.mode
 
     @property
     def probes(self) -> tuple[Probe, ...]:

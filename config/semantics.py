@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from . import identity_rules, ping_request, tls_rules
+from . import identity_rules, ping_request, tls_rules, writes_rules
 from .catalogue import Catalogue
 from .function_rules import check_functions, check_nested
 from .model import DEFAULT_ERRORS, Bind, GroupType, Role
@@ -34,6 +34,7 @@ def check(config: Draft, catalogue: Catalogue, report: Report) -> None:
             tls_rules.check_listener(listener.values["tls"], report)
     for group in groups:
         _group(group, catalogue, report)
+    writes_rules.check_journals(groups, report)
     if config.known("admin"):
         _admin(config.values["admin"], report)
     if config.known("errors"):
@@ -112,6 +113,9 @@ def _group(group: Draft, catalogue: Catalogue, report: Report) -> None:
     if group.known("identity"):
         identity_rules.check(group, devices, catalogue, report)
     check_nested(group, report)
+    if group.known("writes"):
+        whole = group.known("devices") and "devices" not in group.partial
+        writes_rules.check(group, devices if whole else None, catalogue, report)
     if group.known("functions"):
         check_functions(group.values["functions"], group, catalogue, report)
     _clients(group, catalogue, report)

@@ -16,6 +16,7 @@ from balancer.group import Group
 from balancer.pool import DeviceKeeper
 from balancer.snapshot import Will
 from balancer.transport.reactor import Reactor
+from balancer.writes import NoJournal
 from config import model
 from config.catalogue import Catalogue
 from config.model import Framing
@@ -24,6 +25,7 @@ from health.tracker import HealthTracker
 from .contact import Contact
 from .descriptors import Descriptors
 from .functions import GroupRules
+from .journal import WriteJournal
 from .logs import RateLimited
 
 _SHORT_FRAME = 65_535  # what a two-byte length can say
@@ -60,6 +62,7 @@ class RunningGroup:
         self._random = random
         self._kept: dict[Device, _Kept] = {}
         self._told: dict[tuple[str, object], RateLimited] = {}
+        self.journal: WriteJournal | None = None
         table = CommandTable(catalogue, bounds)
         self.group = Group(settings, table, bounds, reactor.clock, self._tell)
         self.group.pins.may_open = lambda: not descriptors.exhausted
@@ -110,6 +113,21 @@ class RunningGroup:
         for device in devices:
             group.changed(device)
 
+    def keep_journal(self, journal: WriteJournal | None) -> None:
+        """Write intents down there from now on; None: nowhere."""
+        if journal is self.journal:
+            return
+        former, self.journal = self.journal, journal
+        writes = self.group.writes
+        if journal is None:
+            writes.journal = NoJournal()
+        else:
+            self._nursery.start_soon(journal.run, self._reactor.flush)
+            history = journal.history
+            writes.adopt(journal, history.last, dict(history.behind), self._reactor.clock())
+        if former is not None:
+            former.retire()
+
     def set_will(self, device: str, will: Will) -> None:
         """Raises LookupError."""
         for known in self.group.devices:
@@ -134,6 +152,7 @@ class RunningGroup:
         keeper = DeviceKeeper(self.group, device, contact.connect, self._reactor, random)
         kept = _Kept(keeper, trio.CancelScope(), contact)
         self._kept[device] = kept
+        self.group.writes.enlist(device, self._reactor.clock())
         self._nursery.start_soon(self._keep, device, kept)
         return device
 

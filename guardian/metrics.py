@@ -27,6 +27,7 @@ from health.state import Health
 # Shown as 0 before the first one: rate() cannot see the step from "no series" to 1.
 _DEVICE_OUTCOMES: Final = ("ok", "device_error", "lost", "timeout", "bad_answer", "abandoned")
 _RETRY_REASONS: Final = ("not_written", "lost", "timeout", "bad_answer")
+_WRITE_RESULTS: Final = ("ok", "refused", "short", "in_doubt", "not_sent", "rejected")
 _CLIENT_KINDS: Final = ("shared", "session", "pinned")
 _HANDSHAKES: Final = ("ok", "refused", "timeout", "crowded", "error")
 _CHECKS: Final = ("alike", "unlike", "unknown", "failed")
@@ -77,7 +78,9 @@ class SnapshotCollector(Collector):
         pinned = _gauge("guardian_pinned_clients", "Clients pinned to one device.", "group")
         sessions = _gauge("guardian_sessions", "Logins that clients have, shared ones counted once.", "group")
         logins = _counter("guardian_logins", "Logins by how they ended.", "group", "result")
+        writes = _counter("guardian_writes", "Writes by what came of them.", "group", "result")
         for group in self._snapshot.groups:
+            _add_all(writes, (group.name,), group.writes.results, _WRITE_RESULTS)
             _observe(proxy, (group.name,), group.proxy_duration)
             _add_all(retries, (group.name,), group.retries, _RETRY_REASONS)
             failovers.add_metric((group.name,), group.failovers)
@@ -87,7 +90,7 @@ class SnapshotCollector(Collector):
             sessions.add_metric((group.name,), group.sessions)
             for result, count in group.logins.items():
                 logins.add_metric((group.name, result), count)
-        yield from (proxy, retries, failovers, would_block, queued, pinned, sessions, logins)
+        yield from (proxy, retries, failovers, would_block, queued, pinned, sessions, logins, writes)
 
     def _devices(self) -> Iterator[Metric]:
         requests = _counter("guardian_device_requests", "Attempts by how they ended.", "group", "device", "outcome")

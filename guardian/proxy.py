@@ -24,6 +24,7 @@ from .client import ClientSettings
 from .contact import contact
 from .descriptors import Descriptors, raise_limit
 from .groups import RunningGroup
+from .journal import WriteJournal, open_journal
 from .lessons import Lessons
 from .listener import Listener, Terms
 
@@ -82,9 +83,15 @@ class Proxy:
             settings.name: self._groups.get(settings.name) or self._new_group(config, settings, catalogue)
             for settings in config.groups
         }
-        listeners, fresh = self._listeners_for(config, groups, sides)
+        journals = self._journals(config)
+        try:
+            listeners, fresh = self._listeners_for(config, groups, sides)
+        except OSError:
+            _let_go(journals, self._groups)
+            raise
         # From here on nothing fails.
         for settings in config.groups:
+            groups[settings.name].keep_journal(journals[settings.name])
             groups[settings.name].apply(settings, catalogue, contacts[settings.name])
         for name, running in self._groups.items():
             if name not in groups:
@@ -105,6 +112,25 @@ class Proxy:
     def _new_group(self, config: Config, settings: model.Group, catalogue: Catalogue) -> RunningGroup:
         bounds = config.admin.buckets
         return RunningGroup(settings, catalogue, bounds, self.reactor, self._keepers, self._random, self._descriptors)
+
+    def _journals(self, config: Config) -> dict[str, WriteJournal | None]:
+        """The write journal of each group; one that is in use stays open. Raises `JournalError`."""
+        journals: dict[str, WriteJournal | None] = {}
+        try:
+            for settings in config.groups:
+                path = settings.writes.journal
+                running = self._groups.get(settings.name)
+                known = None if running is None else running.journal
+                if path is None:
+                    journals[settings.name] = None
+                elif known is not None and known.path == path:
+                    journals[settings.name] = known
+                else:
+                    journals[settings.name] = open_journal(path)
+        except OSError:
+            _let_go(journals, self._groups)
+            raise
+        return journals
 
     def _listeners_for(
         self, config: Config, groups: Mapping[str, RunningGroup], sides: Mapping[str, ServerSide | None]
@@ -178,8 +204,9 @@ class Proxy:
 
     @property
     def owed(self) -> int:
-        """How many clients wait for an answer."""
-        return sum(client.busy for listener in self._all_listeners for client in listener.clients)
+        """How many clients wait for an answer, and groups for the end of a write."""
+        writing = sum(running.group.writes.under_way for running in (*self._groups.values(), *self._former))
+        return writing + sum(client.busy for listener in self._all_listeners for client in listener.clients)
 
     def stop_intake(self) -> None:
         """No new clients; requests that arrive are answered 908."""
@@ -220,12 +247,23 @@ class Proxy:
             await trio.sleep(_SWEEP)
             for listener in self._all_listeners:
                 listener.sweep(self.reactor.clock())
+            for running in self._former:
+                if not running.group.devices:
+                    running.keep_journal(None)
             self._former = [running for running in self._former if running.group.devices]
             self._ending = [listener for listener in self._ending if listener.clients]
             self.reactor.flush()
 
     def _handler_failed(self, exc: BaseException) -> None:
         self._log.error("a fault of the proxy's own: a connection is given up", exc_info=exc)
+
+
+def _let_go(journals: Mapping[str, WriteJournal | None], running: Mapping[str, RunningGroup]) -> None:
+    """Close those that were opened for a configuration which is not to be."""
+    kept = {group.journal for group in running.values()}
+    for journal in journals.values():
+        if journal is not None and journal not in kept:
+            journal.close()
 
 
 def _for_devices(config: Config) -> int:

@@ -54,6 +54,15 @@ def _group(group: GroupSnapshot) -> dict[str, object]:
         "pinned": dict(group.pinned),
         "sessions": group.sessions,
         "logins": dict(group.logins),
+        "writes": {
+            "queued": group.writes.queued,
+            "under_way": group.writes.under_way,
+            "last_sequence": group.writes.last_sequence,
+            "behind": dict(group.writes.behind),
+            "in_doubt": list(group.writes.in_doubt),
+            "promoted": group.writes.promoted,
+            "results": dict(group.writes.results),
+        },
         "devices": [device_status(device) for device in group.devices],
     }
 

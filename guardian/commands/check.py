@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from guardian import console
+
+if TYPE_CHECKING:
+    from config.model import Config
 
 
 @click.command()
@@ -28,6 +31,8 @@ def check(config: Path) -> int:
         console.say(f"{config}: {_count(len(loaded.errors), 'problem')}", err=True)
         return 1
     found = loaded.config
+    if _damaged_journals(config, found):
+        return 1
     devices = sum(len(group.devices) for group in found.groups)
     files = len(set(_paths(found)))
     console.say(
@@ -35,6 +40,22 @@ def check(config: Path) -> int:
         f"{_count(devices, 'device')}; {_count(files, 'file')} it names read"
     )
     return 0
+
+
+def _damaged_journals(path: Path, config: Config) -> int:
+    """How many there are, each said in a line of its own."""
+    from guardian.journal import examine  # noqa: PLC0415 (trio)
+
+    damaged = 0
+    for group in config.groups:
+        fault = examine(group.writes.journal) if group.writes.journal is not None else None
+        if fault is not None:
+            damaged += 1
+            console.say(
+                f"{path}:1: groups.{group.name}.writes.journal: names {group.writes.journal}: {fault}, must be a write "
+                "journal (docs/operations.md, A damaged write journal)"
+            )
+    return damaged
 
 
 def _count(number: int, noun: str) -> str:

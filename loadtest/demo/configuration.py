@@ -60,6 +60,7 @@ def write(file: Path, addresses: Mapping[str, str], admin: str) -> None:
                 # Quick, so that a demo of seconds shows what takes longer in a computer centre.
                 "ping": {"interval": "500ms", "timeout": "500ms", "fall": 2, "rise": 2},
                 "slow_start": "2s",
+                "writes": {"journal": "writes.journal"},
                 "devices": [
                     {"name": device.name, "address": addresses[device.name], "role": device.role} for device in DEVICES
                 ],

@@ -238,7 +238,7 @@ TestQueueMachine.settings = settings(max_examples=100, stateful_step_count=40, d
 # --- through a group ------------------------------------------------------------------------------------------------
 
 ONE = device_settings("a", role=Role.PRIMARY, connections=2)
-SECONDS = {b"ECHO": 0.001, b"GRSA": 0.5}
+SECONDS = {b"ECHO": 0.001, b"GWKS": 0.5}
 
 
 def serve(group: FakeGroup, seconds: float, submit: Callable[[], None]) -> None:
@@ -262,7 +262,7 @@ def test_a_batch_of_key_generations_does_not_delay_anothers_echo() -> None:
 
     def submit() -> None:
         while sum(not each.ends for each in keys) < 16:
-            keys.append(group.submit(code="GRSA", client=batch))
+            keys.append(group.submit(code="GWKS", client=batch))
         if len(echoes) < 10 * (group.now - 1000.0) / 0.1:
             echoes.extend(group.submit(client=client) for client in clients)
 
@@ -278,9 +278,9 @@ def test_a_batch_of_key_generations_does_not_delay_anothers_echo() -> None:
 def test_a_full_queue_lets_everybody_in() -> None:
     group = FakeGroup(ONE, queue=Queue(size=8, timeout=60.0)).ready(connections=1)
     batch = Share()
-    many = [group.submit(code="GRSA", client=batch) for _ in range(9)]
+    many = [group.submit(code="GWKS", client=batch) for _ in range(9)]
     assert all(each.ends == 0 for each in many)
-    assert group.submit(code="GRSA", client=batch).outcome is Outcome.BUSY
+    assert group.submit(code="GWKS", client=batch).outcome is Outcome.BUSY
     others = [group.submit(client=Share()) for _ in range(7)]
     assert all(each.ends == 0 for each in others)
     assert [each.outcome for each in many] == [None, None, *[Outcome.BUSY] * 7]

@@ -123,7 +123,7 @@ class TestLosses:
 
     def test_a_write_that_never_left_goes_elsewhere(self) -> None:
         group = FakeGroup(*TWO).ready()
-        asked = group.submit(code="GPKD")
+        asked = group.submit(code="VPIN")
         first = group.upstream_of(asked)
         group.lose(first, written=False)
         assert group.upstream_of(asked).device is not first.device
@@ -259,14 +259,14 @@ class TestBelief:
         group = FakeGroup(*TWO).ready(connections=20)
         for _ in range(5):
             group.up("a")
-            while group.upstream_of(asked := group.submit(code="GPKD")).device is not group["a"]:
+            while group.upstream_of(asked := group.submit(code="VPIN")).device is not group["a"]:
                 group.answer(group.upstream_of(asked))
             group.lose(group.upstream_of(asked))
         assert group["a"].health is Health.EJECTED
         assert group.group.scheduler.serving == (group["b"],)
         group.wait(31.0)
         assert group["a"].health is Health.PROBATION
-        write = group.submit(code="GPKD")
+        write = group.submit(code="VPIN")
         assert group.upstream_of(write).device is group["b"], "a write is no trial"
         trial = group.submit()
         others = [group.submit() for _ in range(4)]
@@ -316,7 +316,7 @@ class TestWill:
     def test_maintenance_moves_reads_and_leaves_writes_in_doubt(self) -> None:
         group = FakeGroup(*TWO).ready(connections=2)
         reads = [group.submit(), group.submit()]
-        writes = [group.submit(code="GPKD"), group.submit(code="GPKD")]
+        writes = [group.submit(code="VPIN"), group.submit(code="VPIN")]
         group.flush()
         on_a = [each for each in reads + writes if group.upstream_of(each).device is group["a"]]
         group.group.set_will(group["a"], Will.MAINT)

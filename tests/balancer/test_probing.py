@@ -20,11 +20,13 @@ from balancer.pool import DeviceKeeper
 from balancer.snapshot import Likeness, Will
 from balancer.transport.dial import DialError
 from balancer.transport.reactor import Reactor
+from balancer.writes import Write
 from config.model import Identity, LikenessAction, Probe, Role, SerialPin
 from health.state import Health
 from health.tracker import HealthTracker
 from tests.support.core import CATALOGUE, device_settings, group_settings
 
+A_WRITE = Write.__new__(Write)  # whose own life is of no matter here
 BOUNDS = (0.1, 1.0)
 PING = b"[AOECHO;AGping;]"
 PROBES = (Probe(request="[AOECHO;]"), Probe(request="[AOGPKM;]"))
@@ -340,12 +342,12 @@ class TestWrites:
         async with trio.open_nursery() as nursery:
             world = await start(nursery, "p", "a")
             await trio.sleep(10)
-            world.group.writes_under_way = lambda: True
+            world.group.writes.current = A_WRITE
             before = {name: device.count(b"GPKM") for name, device in world.scripted.items()}
             world.group.likeness.recheck(world["a"], trio.current_time())
             await trio.sleep(3)
             assert {name: device.count(b"GPKM") for name, device in world.scripted.items()} == before
-            world.group.writes_under_way = lambda: False
+            world.group.writes.current = None
             await trio.sleep(1)
             assert world.scripted["a"].count(b"GPKM") > before["a"]
             nursery.cancel_scope.cancel()
@@ -358,11 +360,11 @@ class TestWrites:
             before = world.scripted["a"].count(b"GPKM")
             world.group.likeness.recheck(world["a"], trio.current_time())
             await trio.sleep(0.1)  # ECHO is on its way
-            world.group.writes_under_way = lambda: True
+            world.group.writes.current = A_WRITE
             await trio.sleep(1)
             assert world.scripted["a"].count(b"GPKM") == before
-            world.group.writes_under_way = lambda: False
-            world.group.writes_done += 1
+            world.group.writes.current = None
+            world.group.writes.done += 1
             await trio.sleep(1)
             assert world.scripted["a"].count(b"GPKM") > before
             nursery.cancel_scope.cancel()
@@ -371,7 +373,7 @@ class TestWrites:
         async with trio.open_nursery() as nursery:
             world = await start(nursery, "p", "a")
             await trio.sleep(10)
-            world.group.writes_under_way = lambda: True
+            world.group.writes.current = A_WRITE
             world.group.likeness.recheck(world["a"], trio.current_time())
             await trio.sleep(20)
             assert world.events("likeness check failed") == ["a"]
@@ -390,7 +392,7 @@ class TestWrites:
                 for number in range(40):
                     for device in world.scripted.values():
                         device.answers[b"GPKM"] = b"[AOGPKM;KTa,b,%d;]" % number
-                    world.group.writes_done += 1
+                    world.group.writes.done += 1
                     world.group.likeness.recheck(world["a"], trio.current_time())
                     await trio.sleep(1.7)
 
@@ -408,7 +410,7 @@ class TestWrites:
             world = await start(nursery, "p", "a")
             await trio.sleep(10)
             world.scripted["p"].answers[b"GPKM"] = b"[AOGPKM;KTa,b,c;]"
-            world.group.writes_done += 1
+            world.group.writes.done += 1
             world.group.likeness.fell_behind(world["a"], "missed a write", trio.current_time())
             world.group.changed(world["a"])
             await trio.sleep(100)

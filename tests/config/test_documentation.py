@@ -34,6 +34,7 @@ SECTIONS: dict[str, type[Any]] = {
     "groups[].identity": model.Identity,
     "groups[].identity.probes[]": model.Probe,
     "groups[].identity.pin": model.SerialPin,
+    "groups[].writes": model.Writes,
     "groups[].functions": model.Functions,
     "groups[].nested": model.NestedTag,
     "groups[].clients[]": model.ClientRule,

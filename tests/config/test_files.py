@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from config.loader import Loaded, load
-from tests.support.configs import EXAMPLE
+from tests.support import configs
 
+EXAMPLE = configs.EXAMPLE.replace("    unmatched: group", "    writes: {journal: writes.journal}")  # line 29
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 L, G = "listeners.excrypt.tls", "groups.payments.tls"
@@ -269,3 +270,18 @@ def test_files_are_read_although_other_keys_are_wrong(pki: Pki) -> None:
     (pki.pki / "guardian.crt").unlink()
     found = pki.load(EXAMPLE.replace("workers: 1", "workers: 2")).problems
     assert [(problem.line, problem.path) for problem in found] == [(8, f"{L}.certificate"), (36, "workers")]
+
+
+def test_group_of_several_devices_without_a_write_journal_is_a_warning(pki: Pki) -> None:
+    line, path, severity, message = pki.one(EXAMPLE.replace("{journal: writes.journal}", "{quorum: majority}"))
+    assert (line, path, severity) == (29, "groups.payments.writes.journal", "warning")
+    assert "after a crash" in message
+    assert pki.load(EXAMPLE.replace("{journal: writes.journal}", "{mode: primary}")).problems == ()
+
+
+def test_write_journal_must_be_a_file_that_can_be_made(pki: Pki) -> None:
+    (pki.folder / "writes.journal").mkdir()
+    assert "no regular file" in pki.one()[3]
+    text = EXAMPLE.replace("writes.journal", "none/writes.journal")
+    assert pki.one(text)[:3] == (29, "groups.payments.writes.journal", "error")
+    assert "whose folder does not exist" in pki.one(text)[3]

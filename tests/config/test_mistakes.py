@@ -439,6 +439,18 @@ MISTAKES = {
     "log level": ("workers: 1", "logs: {level: verbose}", 36, "logs.level", "one of debug, info"),
 }
 
+U = "    unmatched: group"
+MISTAKES |= {
+    "quorum of more devices than there are": (
+        U, "    writes: {quorum: 4}", 29, f"{G}.writes.quorum", "is 4, must be at most 3, the number of devices",
+    ),
+    "quorum that is none": (U, "    writes: {quorum: most}", 29, f"{G}.writes.quorum", "must be all, majority, or a"),
+    "quorum of nobody": (U, "    writes: {quorum: 0}", 29, f"{G}.writes.quorum", "must be all, majority, or a number"),
+    "unknown mode of writes": (U, "    writes: {mode: copy}", 29, f"{G}.writes.mode", "must be one of replicate, pri"),
+    "varying that is no command": (U, "    writes: {varying: [time]}", 29, f"{G}.writes.varying[0]", "four upper-case"),
+    "field that is no tag": (U, "    writes: {slot_fields: [BDX]}", 29, f"{G}.writes.slot_fields[0]", "two upper-case"),
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake_is_reported_alone_at_its_line_and_key(name: str, tmp_path: Path) -> None:
@@ -470,6 +482,18 @@ WARNINGS = {
     "name not looked at": ("verify: name", "verify: ca, name: hsm", 18, f"{G}.tls.name", "not looked at"),
     "ca not used": ("      mode: mutual", "      mode: server", 11, f"{L}.tls.ca", "not used with mode: server"),
 }
+
+WARNINGS |= {
+    "quorum without copies": (
+        U, "    writes: {mode: primary, quorum: all}", 29, f"{G}.writes.quorum", "no meaning where mode is not replicate",
+    ),
+    "varying command that is not repeated": (
+        U, "    writes: {varying: [GRSA]}", 29, f"{G}.writes.varying[0]", "is not repeated",
+    ),
+    "varying command nobody knows": (
+        U, "    writes: {varying: [ZZZZ]}", 29, f"{G}.writes.varying[0]", "is in no catalogue",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WARNINGS)
@@ -566,3 +590,17 @@ def test_what_is_no_configuration_is_one_problem(tmp_path: Path, content: bytes,
     assert [(problem.line, problem.path) for problem in loaded.problems] == [(line, "(file)")]
     assert text in loaded.problems[0].message
     assert loaded.config is None
+
+
+def test_nobody_to_promote_is_a_warning(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("role: production", "role: backup").replace(U, "    writes: {primary_loss: promote}")
+    found = load_text(tmp_path, text).problems
+    assert [(each.line, each.path, each.severity) for each in found] == [(29, f"{G}.writes.primary_loss", "warning")]
+
+
+def test_two_groups_do_not_share_a_write_journal(tmp_path: Path) -> None:
+    text = EXAMPLE.replace(U, "    writes: {journal: a.journal}")
+    second = text[text.index("  - name: payments") : text.index("admin:")].replace("payments", "spare")
+    [problem] = load_text(tmp_path, text.replace("admin:\n", second + "admin:\n")).errors
+    assert (problem.line, problem.path) == (47, "groups.spare.writes.journal")
+    assert "line 29" in problem.message

@@ -122,6 +122,18 @@ def test_check_says_fine_and_what_it_read(tmp_path: Path) -> None:
     assert last == f"{file}: fine: 1 listener, 1 group, 1 device; 0 files it names read"
 
 
+def test_check_finds_a_damaged_write_journal(tmp_path: Path) -> None:
+    file, journal = tmp_path / "guardian.yaml", tmp_path / "writes.journal"
+    file.write_text(GOOD.replace("    devices:", "    writes: {journal: writes.journal}\n    devices:"))
+    assert guardian("check", str(file)).returncode == 0
+    assert not journal.exists()
+    journal.write_text('{"journal":1,"salt":"00"}\nhunter2\n')
+    done = guardian("check", str(file))
+    assert done.returncode == 1
+    assert f"{file}:1: groups.payments.writes.journal: names {journal}: line 2 is no record" in done.stdout
+    assert "hunter2" not in done.stdout
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -35,6 +35,7 @@ PROMISED = {
     "guardian_client_connections": ("gauge", {"listener", "kind"}),
     "guardian_tls_handshakes_total": ("counter", {"listener", "result"}),
     "guardian_certificate_expiry_timestamp_seconds": ("gauge", {"file"}),
+    "guardian_writes_total": ("counter", {"group", "result"}),
     "guardian_config_reloads_total": ("counter", {"result"}),
 }
 

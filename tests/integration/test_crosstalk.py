@@ -15,7 +15,7 @@ from guardian.pki import PkiFiles
 from loadtest.simhsm.device import SimulatedDevice
 from loadtest.simhsm.faults import FaultMix
 from loadtest.simhsm.tls import server_context
-from tests.support.estate import device_tls, estate
+from tests.support.estate import device_tls, estate, time_never_twice
 from tests.support.excrypt_client import Closed, ExcryptClient
 from tests.support.naive_pool import NaivePool
 
@@ -98,7 +98,7 @@ async def test_twenty_thousand_requests_and_no_foreign_answer(pki: PkiFiles, tmp
     slow_start: 0s
     retries: {attempts: 4, attempt_timeout: 1s, budget: 0.5}
     """
-    async with estate(pki, tmp_path, troubled(pki), group=group) as world:
+    async with estate(pki, tmp_path, troubled(pki), group=group, listener=time_never_twice(tmp_path)) as world:
         await world.until_calm()
         tasks = trio.lowlevel.current_statistics().tasks_living
         async with trio.open_nursery() as nursery:
@@ -134,7 +134,7 @@ async def test_twenty_thousand_requests_and_no_foreign_answer(pki: PkiFiles, tmp
 
 async def test_no_descriptor_is_left(pki: PkiFiles, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    async with estate(pki, tmp_path, troubled(pki)) as world:
+    async with estate(pki, tmp_path, troubled(pki), listener=time_never_twice(tmp_path)) as world:
         seen = Seen(wanted=500)
         async with trio.open_nursery() as nursery:
             for number in range(8):

@@ -12,7 +12,7 @@ from guardian.pki import PkiFiles
 from loadtest.simhsm.device import SimulatedDevice
 from loadtest.simhsm.faults import Fault
 from loadtest.simhsm.latency import Constant
-from tests.support.estate import Estate, device_tls, estate
+from tests.support.estate import Estate, device_tls, estate, time_never_twice
 from tests.support.excrypt_client import ExcryptClient
 
 CLIENTS = 64
@@ -75,7 +75,10 @@ async def test_no_read_is_lost_and_no_write_runs_twice(pki: PkiFiles, tmp_path: 
     devices = {name: SimulatedDevice(name, tls=device_tls(pki, name), latency=Constant(0.004)) for name in names}
     seen = Seen()
     faults: list[str] = []
-    async with estate(pki, tmp_path, devices, roles={"hsm4": "role: backup"}) as world, trio.open_nursery() as nursery:
+    async with (
+        estate(pki, tmp_path, devices, roles={"hsm4": "role: backup"}, listener=time_never_twice(tmp_path)) as world,
+        trio.open_nursery() as nursery,
+    ):
         for number in range(CLIENTS):
             nursery.start_soon(one_client, await world.client(), number, seen)
         await trio.sleep(0.5)

@@ -273,7 +273,7 @@ class FakeGroup:
             upstream
             for device in self.group.devices
             for upstream in (*device.upstreams, *device.private)
-            if any(attempt.exchange is asked.exchange for attempt in upstream.outstanding)
+            if any(_stands_for(attempt.exchange, asked.exchange) for attempt in upstream.outstanding)
         ]
 
     def answer(self, upstream: Upstream, answer: bytes | None = None) -> bytes:
@@ -296,6 +296,11 @@ class FakeGroup:
     @property
     def outstanding(self) -> int:
         return sum(device.outstanding for device in self.group.devices)
+
+
+def _stands_for(sent: Exchange, asked: Exchange) -> bool:
+    """A write is sent to each device in an exchange of its own."""
+    return sent is asked or (sent.bound and sent.request == asked.request)
 
 
 def right_answer(exchange: Exchange) -> bytes:

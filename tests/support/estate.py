@@ -120,6 +120,13 @@ admin: {{bind: "127.0.0.1:0"}}
 """
 
 
+def time_never_twice(folder: Path) -> str:
+    """A line of the configuration by which TIME acts, and is balanced over all devices: no write of a key table."""
+    path = folder / "catalogue.yaml"
+    path.write_text("commands: [{name: TIME, effect: counter}]\n")
+    return f"catalogue: {path}"
+
+
 @asynccontextmanager
 async def estate(
     pki: PkiFiles,

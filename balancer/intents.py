@@ -1,0 +1,191 @@
+"""What the write journal says: its records, one JSON line each, and what they leave in doubt. Pure.
+
+A record holds no field value: code, keyed hash of the message, slot, names of devices, how it ended on each. The file
+itself is `guardian.journal`; what is promised with it is in docs/writes.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+import attrs
+
+_FORM: Final = 1
+DONE: Final = "done"  # the device has the write
+DOUBT: Final = "doubt"  # it was sent there, and nobody knows whether it ran
+OUTCOMES: Final = {
+    DONE: "has",
+    DOUBT: "may have",
+    "missed": "missed",
+    "refused": "refused",
+    "differs": "answered otherwise to",
+}
+
+
+class JournalDamaged(ValueError):  # noqa: N818 - named for what happened
+    """A line that cannot have been written by us. What it said is unknown, so a person has to look."""
+
+
+@attrs.frozen(kw_only=True)
+class Intent:
+    """One write, before it leaves."""
+
+    number: int  # counts up over the life of the journal
+    code: str
+    digest: str  # of the whole message, keyed with the journal's salt, hexadecimal
+    slot: str | None  # of the key table, where the request names one
+    devices: tuple[str, ...]  # everyone who must be as the others afterwards: until told otherwise they are in doubt
+    at: float  # Unix time
+
+
+@attrs.frozen(kw_only=True)
+class Mark:
+    """Why a device is behind."""
+
+    number: int  # the first write that it lacks, or may lack
+    code: str
+    outcome: str
+
+    @property
+    def doubtful(self) -> bool:
+        return self.outcome == DOUBT
+
+    @property
+    def reason(self) -> str:
+        """For people: in /status, logs and `docs/operations.md`."""
+        return f"key table behind: it {OUTCOMES[self.outcome]} write {self.number} ({self.code})"
+
+
+class History:
+    """What is known after the records so far. Each method that takes something in gives the line that says so."""
+
+    def __init__(self, salt: bytes) -> None:
+        self.salt = salt
+        self.last = 0  # number of the last write
+        self.behind: dict[str, Mark] = {}  # devices by name
+        self._open: dict[int, Intent] = {}  # writes that were begun and not ended
+        self._had: dict[int, set[str]] = {}  # devices that have such a write, or were told something else of it
+
+    def digest(self, request: bytes) -> str:
+        """Without the salt it could be found by trying what a message may be."""
+        return hmac.new(self.salt, request, hashlib.sha256).hexdigest()
+
+    def begin(self, intent: Intent) -> None:
+        self.last = max(self.last, intent.number)
+        self._open[intent.number] = intent
+        self._had[intent.number] = set()
+
+    def tell(self, name: str, mark: Mark) -> None:
+        """How a write ended on one device; a mark with `DONE` says that it is not behind by it."""
+        if mark.number in self._had:
+            self._had[mark.number].add(name)
+        if mark.outcome != DONE:
+            self.behind.setdefault(name, mark)
+
+    def end(self, number: int) -> None:
+        """Everything is said of that write: devices that were not told of are not concerned."""
+        self._open.pop(number, None)
+        self._had.pop(number, None)
+
+    def equal(self, name: str) -> None:
+        """The device was shown to be as the others, whatever it lacked."""
+        self.behind.pop(name, None)
+        for told in self._had.values():
+            told.add(name)
+
+    def recover(self) -> None:
+        """Nobody will end what is still open: its devices are in doubt until they are compared."""
+        for number, intent in self._open.items():
+            for name in intent.devices:
+                if name not in self._had[number]:
+                    self.behind.setdefault(name, Mark(number=number, code=intent.code, outcome=DOUBT))
+        self._open.clear()
+        self._had.clear()
+
+    def lines(self) -> list[bytes]:
+        """The shortest journal that says the same."""
+        found = [header_line(self.salt), _line({"last": self.last})]
+        found += [mark_line(name, mark) for name, mark in self.behind.items()]
+        for number, intent in self._open.items():
+            found.append(intent_line(intent))
+            told = self._had[number]
+            found += [
+                mark_line(name, Mark(number=number, code=intent.code, outcome=DONE))
+                for name in intent.devices
+                if name in told and name not in self.behind
+            ]
+        return found
+
+
+def header_line(salt: bytes) -> bytes:
+    return _line({"journal": _FORM, "salt": salt.hex()})
+
+
+def intent_line(intent: Intent) -> bytes:
+    record: dict[str, Any] = {"write": intent.number, "at": round(intent.at, 3), "code": intent.code}
+    if intent.slot is not None:
+        record["slot"] = intent.slot
+    return _line({**record, "hash": intent.digest, "devices": list(intent.devices)})
+
+
+def mark_line(name: str, mark: Mark) -> bytes:
+    return _line({"device": name, "write": mark.number, "code": mark.code, "outcome": mark.outcome})
+
+
+def end_line(number: int, result: str) -> bytes:
+    return _line({"end": number, "result": result})
+
+
+def equal_line(name: str) -> bytes:
+    return _line({"equal": name})
+
+
+def read(lines: Iterable[bytes]) -> History | None:
+    """What whole lines say; None where there is none. Raises `JournalDamaged`."""
+    history: History | None = None
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            if history is None:
+                if record["journal"] != _FORM:
+                    raise ValueError("another form")  # noqa: TRY301 - said below, like every fault of a line
+                history = History(bytes.fromhex(record["salt"]))
+            else:
+                _take_in(history, record)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+            raise JournalDamaged(f"line {number} is no record of a write journal") from exc
+    return history
+
+
+def _take_in(history: History, record: dict[str, Any]) -> None:
+    if "device" in record:
+        mark = Mark(number=int(record["write"]), code=str(record["code"]), outcome=record["outcome"])
+        if mark.outcome not in OUTCOMES:
+            raise ValueError("no outcome")
+        history.tell(str(record["device"]), mark)
+    elif "write" in record:
+        slot = record.get("slot")
+        history.begin(
+            Intent(
+                number=int(record["write"]),
+                code=str(record["code"]),
+                digest=str(record["hash"]),
+                slot=None if slot is None else str(slot),
+                devices=tuple(str(name) for name in record["devices"]),
+                at=float(record["at"]),
+            )
+        )
+    elif "end" in record:
+        history.end(int(record["end"]))
+    elif "equal" in record:
+        history.equal(str(record["equal"]))
+    else:
+        history.last = max(history.last, int(record["last"]))
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"

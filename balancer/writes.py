@@ -1,0 +1,528 @@
+"""The writes of a group: one at a time, on the primary first, then on every device in sync. Pure.
+
+What is promised is in docs/writes.md, why so in docs/adr/0009-writes.md. The way of one write:
+
+    queued -> its intent is durable -> sent to the primary -> answered -> sent to the production devices in sync
+           -> to the backups in sync -> ended; the client hears of it as soon as the quorum has it
+
+Nothing is ever sent twice to one device. Whoever lacks a write, or may lack it, is behind, and serves nothing until it
+is shown equal again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+from config.model import Nondeterministic, PrimaryLoss, Role, Writes, WritesMode
+from health.state import Health
+
+from .exchange import Exchange
+from .intents import DONE, DOUBT, Intent, Mark
+from .session import Session
+from .snapshot import Outcome, Will, WritesSnapshot
+from .wire.message import field
+
+if TYPE_CHECKING:
+    from .device import Device
+    from .group import Group
+
+Tell = Callable[..., None]
+
+_NEVER_WRITTEN: Final = (Outcome.NO_DEVICE, Outcome.BUSY, Outcome.LOGIN_LOST)
+_ALIVE: Final = (Health.UP, Health.PROBATION)
+_SLOT_DIGITS: Final = 6
+
+
+class Journal(Protocol):
+    """Where intents are written down before a write leaves; `guardian.journal` has the file."""
+
+    def begin(self, intent: Intent, request: bytes, durable: Callable[[bool], None]) -> None:
+        """Fill in ``intent``'s digest and write it down. ``durable`` is called once, with False where that failed."""
+
+    def tell(self, name: str, mark: Mark) -> None: ...
+
+    def end(self, number: int, result: str) -> None: ...
+
+    def equal(self, name: str) -> None: ...
+
+
+class NoJournal:
+    """For a group without one: after a crash of the proxy nobody knows what was in doubt."""
+
+    def begin(self, intent: Intent, request: bytes, durable: Callable[[bool], None]) -> None:
+        durable(True)
+
+    def tell(self, name: str, mark: Mark) -> None: ...
+
+    def end(self, number: int, result: str) -> None: ...
+
+    def equal(self, name: str) -> None: ...
+
+
+class Write:
+    """One write on its way."""
+
+    __slots__ = (
+        "advancing",
+        "answer",
+        "exchange",
+        "first",
+        "have",
+        "intent",
+        "marks",
+        "needed",
+        "number",
+        "open",
+        "sent_at",
+        "tried",
+        "waves",
+    )
+
+    def __init__(self, number: int, exchange: Exchange, first: Device, *, marks: bool) -> None:
+        """``marks``: who lacks it is behind."""
+        self.number = number
+        self.exchange = exchange
+        self.first = first
+        self.marks = marks
+        self.waves: list[list[Device]] = []  # who gets it after the first, and after whom
+        self.needed = 1  # devices that must have it before the client hears of success
+        self.have = 0
+        self.open = 0  # sendings of the current wave that have not ended
+        self.answer: bytes | None = None  # the first's
+        self.tried: list[Device] = []  # asked to be the first
+        self.sent_at = 0.0
+        self.advancing = False
+        self.intent: Intent
+
+    @property
+    def reachable(self) -> int:
+        """How many devices may have it in the end."""
+        not_yet = 0 if self.have else 1  # the first
+        return self.have + not_yet + self.open + sum(len(wave) for wave in self.waves)
+
+    @property
+    def alone(self) -> bool:
+        """Two devices would give two different right answers: it runs on one device only."""
+        return not self.exchange.command.deterministic
+
+
+class GroupWrites:
+    """Takes the writes of a group, and keeps who is behind. Times are seconds of the group's clock."""
+
+    def __init__(self, group: Group, tell: Tell) -> None:
+        self.queue: deque[Exchange] = deque()
+        self.current: Write | None = None
+        self.sequence = 0  # number of the last write
+        self.done = 0  # writes that may have changed key tables, since start
+        self.promoted: Device | None = None
+        self.behind: dict[str, Mark] = {}  # by name: a device may be taken out and come back
+        self.results: dict[str, int] = {}
+        self.journal: Journal = NoJournal()
+        self._group = group
+        self._tell = tell
+        self._pumping = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether key tables may be unlike at this moment because a write has reached some of them only."""
+        return self.current is not None
+
+    def submit(self, exchange: Exchange, now: float) -> None:
+        """``exchange`` has its ``deadline`` and ``wait_until``. What was begun is ended without its client too."""
+        settings = self._settings
+        alone = not exchange.command.deterministic
+        if self._group.settings.writes_mode is WritesMode.REJECT or (
+            alone and settings.nondeterministic is Nondeterministic.REJECT
+        ):
+            self._count("rejected")
+            exchange.finish(Outcome.BLOCKED, None)
+        elif (self.current is not None or self.queue) and len(self.queue) >= self._group.settings.queue.size:
+            self._count("not_sent")
+            exchange.finish(Outcome.BUSY, None)
+        else:
+            self.queue.append(exchange)
+            self._pump(now)
+
+    def adopt(self, journal: Journal, last: int, behind: dict[str, Mark], now: float) -> None:
+        """Use this journal, which says so. Devices that it names are behind, those of the group and those to come."""
+        self.journal = journal
+        self.sequence = max(self.sequence, last)
+        if self.current is not None:  # another journal knows of it; both do now
+            journal.begin(self.current.intent, self.current.exchange.request, _already_on_its_way)
+        for name, mark in self.behind.items():
+            journal.tell(name, mark)
+        for name, mark in behind.items():
+            if name not in self.behind:
+                self.behind[name] = mark
+        for device in self._group.devices:
+            self.enlist(device, now)
+
+    def enlist(self, device: Device, now: float) -> None:
+        """A device has come to the group; it may have been here before."""
+        mark = self.behind.get(device.name)
+        if mark is not None and not device.leaving and not device.tracker.is_behind:
+            self._group.likeness.fell_behind(device, mark.reason, now)
+            self._tell("device behind", device=device.name, reason=mark.reason)
+
+    def expire(self, now: float) -> None:
+        """What happens because time passes. Call it often."""
+        if self.behind:
+            self._notice_equal()
+        write = self.current
+        if write is not None and not write.exchange.finished and now >= write.exchange.deadline:
+            in_doubt = Outcome.UNKNOWN if write.have else Outcome.TIMEOUT if write.sent_at else Outcome.BUSY
+            write.exchange.finish(in_doubt, None)
+        if self.queue:
+            held = self.queue[0] if self.current is None else None  # it waits for nothing but a verdict on a device
+            expired = [each for each in self.queue if now >= each.wait_until and each is not held]
+            self.queue = deque(each for each in self.queue if now < each.wait_until or each is held)
+            for exchange in expired:
+                if not exchange.finished:
+                    self._count("not_sent")
+                    exchange.finish(Outcome.BUSY, None)
+            self._pump(now)
+
+    def snapshot(self) -> WritesSnapshot:
+        return WritesSnapshot(
+            queued=len(self.queue),
+            under_way=self.current is not None,
+            last_sequence=self.sequence,
+            behind={name: mark.number for name, mark in self.behind.items()},
+            in_doubt=tuple(name for name, mark in self.behind.items() if mark.doubtful),
+            promoted=None if self.promoted is None else self.promoted.name,
+            results=dict(self.results),
+        )
+
+    # --- who -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _settings(self) -> Writes:
+        return self._group.settings.writes
+
+    @property
+    def _primary(self) -> Device | None:
+        for device in self._group.devices:
+            if device.settings.role is Role.PRIMARY and not device.leaving:
+                return device
+        return None
+
+    def _first(self) -> Device | None:
+        """Who runs the next write before all others; None where nobody may."""
+        primary = self._primary
+        if primary is not None and _in_sync(primary):
+            if self.promoted is not None:
+                self._tell("primary is back", device=primary.name, instead_of=self.promoted.name)
+                self.promoted = None
+            return primary
+        if self._settings.primary_loss is PrimaryLoss.REFUSE:
+            self.promoted = None
+            return None
+        if self.promoted is None or not _in_sync(self.promoted):
+            self._promote(())
+        return self.promoted
+
+    def _promote(self, tried: tuple[Device, ...] | list[Device]) -> None:
+        """The first production device of the configuration that is in sync; those in service and unsuspected before."""
+        primary = self._primary
+        fit = [
+            device
+            for device in self._group.devices
+            if device.settings.role is Role.PRODUCTION and device not in tried and _in_sync(device)
+        ]
+        self.promoted = min(fit, key=_second_choice, default=None)
+        if self.promoted is not None:
+            instead_of = None if primary is None else primary.name
+            self._tell("primary promoted", device=self.promoted.name, instead_of=instead_of)
+
+    def _quorum(self, in_sync: int) -> int:
+        """How many devices must have a write, of so many that are in sync."""
+        quorum = self._settings.quorum
+        if quorum == "all":
+            return in_sync
+        if quorum == "majority":
+            return sum(1 for device in self._group.devices if not device.leaving) // 2 + 1
+        return int(quorum)
+
+    def _awaited(self, now: float, until: float) -> bool:
+        """Whether to wait for a verdict on a device that is being looked at: it would miss the write."""
+        return now < until and any(
+            device.health is Health.UNKNOWN and device.will is Will.READY and not device.leaving
+            for device in self._group.devices
+        )
+
+    # --- one write -----------------------------------------------------------------------------------------------
+
+    def _pump(self, now: float) -> None:
+        """Begin the next write, if none is under way."""
+        if self._pumping:
+            return  # the loop below, further up the stack, goes on
+        self._pumping = True
+        try:
+            while self.current is None and self.queue:
+                exchange = self.queue[0]
+                if not exchange.finished and self._awaited(now, exchange.wait_until):
+                    return
+                self.queue.popleft()
+                if not exchange.finished:
+                    self._begin(exchange, now)
+        finally:
+            self._pumping = False
+
+    def _begin(self, exchange: Exchange, now: float) -> None:
+        group = self._group
+        self._notice_equal()
+        first = self._first()
+        if first is None:
+            self._count("not_sent")
+            exchange.finish(Outcome.NO_DEVICE, None)
+            return
+        settings = self._settings
+        alone = not exchange.command.deterministic
+        marks = group.settings.writes_mode is WritesMode.REPLICATE and (
+            not alone or settings.nondeterministic is Nondeterministic.STALE
+        )
+        write = Write(self.sequence + 1, exchange, first, marks=marks)
+        if marks and not alone:
+            others = [device for device in group.devices if device is not first and _in_sync(device)]
+            write.waves = [
+                [device for device in others if not device.is_backup],
+                [device for device in others if device.is_backup],
+            ]
+            write.needed = self._quorum(1 + len(others))
+            if write.needed > write.reachable:
+                self._count("not_sent")
+                exchange.finish(Outcome.NO_DEVICE, None)
+                return
+        self.sequence = write.number
+        self.current = write
+        if isinstance(exchange.owner, Session):
+            exchange.owner.clients += 1  # its connections stay until this is done, also if its clients leave
+        write.intent = Intent(
+            number=write.number,
+            code=exchange.code.decode("ascii"),
+            digest="",
+            slot=self._slot(exchange.request),
+            devices=tuple(device.name for device in group.devices if not device.leaving) if marks else (),
+            at=0.0,
+        )
+        self.journal.begin(write.intent, exchange.request, partial(self._intended, write))
+
+    def _intended(self, write: Write, durable: bool) -> None:
+        """The journal has it, or could not take it; then nothing is sent."""
+        exchange, now = write.exchange, self._group.clock()
+        if not durable:
+            self._tell("write refused: the journal cannot be written", write=write.number)
+        if durable and not exchange.finished and now < exchange.deadline:
+            self._send_first(write, write.first, now)
+        else:
+            exchange.finish(Outcome.BUSY, None)
+            self._end(write, "not_sent", journaled=durable)
+
+    def _send_first(self, write: Write, device: Device, now: float) -> None:
+        write.first = device
+        write.tried.append(device)
+        leg = self._leg(write, write.exchange.deadline, now, partial(self._first_ended, write, device))
+        leg.wait_until = min(write.exchange.wait_until, leg.deadline)
+        if _in_sync(device):
+            write.sent_at = now
+            self._group.submit_to(device, leg, now)
+        else:
+            leg.finish(Outcome.NO_DEVICE, None)
+
+    def _leg(self, write: Write, deadline: float, now: float, done: Callable[[Exchange], None]) -> Exchange:
+        """The same bytes for one device, in the name of the same owner."""
+        whole = write.exchange
+        leg = Exchange(whole.request, whole.code, whole.context, whole.command, whole.owner, done, now)
+        leg.bound = True
+        leg.deadline = leg.wait_until = deadline
+        return leg
+
+    def _first_ended(self, write: Write, device: Device, leg: Exchange) -> None:
+        exchange, outcome = write.exchange, leg.outcome
+        if outcome is Outcome.OK:
+            self._ran(write, leg.answer)
+        elif outcome is Outcome.DEVICE_ERROR:
+            exchange.device_seconds = leg.device_seconds
+            exchange.finish(outcome, leg.answer)
+            self._end(write, "refused")
+        elif outcome in _NEVER_WRITTEN:
+            if outcome is Outcome.NO_DEVICE and self._another_first(write):
+                return
+            exchange.finish(outcome, None)
+            self._end(write, "not_sent")
+        else:
+            self.done += 1
+            self._tell("write in doubt", write=write.number, command=exchange.command.label, device=device.name)
+            if write.marks:
+                self._fall_behind(device, write, DOUBT)
+            exchange.finish(outcome, None)
+            self._end(write, "in_doubt")
+
+    def _another_first(self, write: Write) -> bool:
+        """Nothing was written: ask another device to be the first, where the settings allow."""
+        if self._settings.primary_loss is PrimaryLoss.REFUSE:
+            return False
+        self._promote(write.tried)
+        chosen = self.promoted
+        if chosen is None:
+            return False
+        write.waves = [[each for each in wave if each is not chosen] for wave in write.waves]
+        if write.waves:
+            write.needed = self._quorum(write.reachable)
+        if write.needed > write.reachable:
+            return False
+        self._send_first(write, chosen, self._group.clock())
+        return True
+
+    def _ran(self, write: Write, answer: bytes | None) -> None:
+        """The first has it, and this is the client's answer."""
+        write.answer = answer
+        write.have = 1
+        self._has(write.first, write)
+        if not (write.alone and self._stands_alone(write)):
+            self.done += 1
+            self._leave_behind(write)
+        self._tell_client(write)
+        self._advance(write)
+
+    def _stands_alone(self, write: Write) -> bool:
+        """Whether a new key came back in the answer, and went into no key table."""
+        settings, request, answer = self._settings, write.exchange.request, write.answer or b""
+        return not any(
+            field(message, tag.encode()) is not None for tag in settings.slot_fields for message in (request, answer)
+        ) and any(field(answer, tag.encode()) for tag in settings.key_fields)
+
+    def _leave_behind(self, write: Write) -> None:
+        """Who will not get it is behind; where nobody else is to get it, the primary is, if another took its place."""
+        if write.marks:
+            targets = [device for wave in write.waves for device in wave]
+            left = [device for device in self._group.devices if device not in targets]
+        else:
+            left = [device for device in self._group.devices if device is self._primary]
+        for device in left:
+            if device is not write.first and not device.leaving:
+                self._fall_behind(device, write, "missed")
+
+    def _advance(self, write: Write) -> None:
+        """Send it to the next wave when the one before has ended; end it after the last."""
+        if write.advancing:
+            return  # the loop below, further up the stack, goes on
+        write.advancing = True
+        while write.waves and not write.open:
+            wave = write.waves.pop(0)
+            write.open = len(wave)
+            now = self._group.clock()
+            for device in wave:
+                leg = self._leg(
+                    write,
+                    now + self._group.settings.request_timeout,
+                    now,
+                    partial(self._other_ended, write, device),
+                )
+                if _in_sync(device):
+                    self._group.submit_to(device, leg, now)
+                else:
+                    leg.finish(Outcome.NO_DEVICE, None)
+        write.advancing = False
+        if not write.open:
+            self._end(write, "ok" if write.have >= write.needed else "short")
+
+    def _other_ended(self, write: Write, device: Device, leg: Exchange) -> None:
+        """A device after the first was asked to run it too."""
+        write.open -= 1
+        outcome = leg.outcome
+        if outcome is Outcome.OK and self._same(write, leg.answer):
+            write.have += 1
+            self._has(device, write)
+        elif outcome is Outcome.OK:
+            self._fall_behind(device, write, "differs")
+        elif outcome is Outcome.DEVICE_ERROR:
+            self._fall_behind(device, write, "refused")
+        elif outcome in _NEVER_WRITTEN:
+            self._fall_behind(device, write, "missed")
+        else:
+            self._fall_behind(device, write, DOUBT)
+        self._tell_client(write)
+        self._advance(write)
+
+    def _has(self, device: Device, write: Write) -> None:
+        self.journal.tell(device.name, Mark(number=write.number, code=write.exchange.command.label, outcome=DONE))
+
+    def _same(self, write: Write, answer: bytes | None) -> bool:
+        return answer == write.answer or write.exchange.command.label in self._settings.varying
+
+    def _tell_client(self, write: Write) -> None:
+        """Success as soon as the quorum has it, doubt as soon as it cannot be reached any more."""
+        exchange = write.exchange
+        exchange.device_seconds = self._group.clock() - write.sent_at
+        if write.have >= write.needed:
+            exchange.finish(Outcome.OK, write.answer)
+        elif write.reachable < write.needed:
+            exchange.finish(Outcome.UNKNOWN, None)
+
+    def _end(self, write: Write, result: str, *, journaled: bool = True) -> None:
+        if journaled:
+            self.journal.end(write.number, result)
+        self._count(result)
+        self.current = None
+        owner = write.exchange.owner
+        if isinstance(owner, Session):
+            self._group.sessions.leave(owner)
+        self._pump(self._group.clock())
+
+    def _slot(self, request: bytes) -> str | None:
+        """The number of the slot that a request names, for the journal; nothing else of it."""
+        for tag in self._settings.slot_fields:
+            value = field(request, tag.encode())
+            if value is not None and value.isdigit() and len(value) <= _SLOT_DIGITS:
+                return value.decode("ascii")
+        return None
+
+    # --- who is behind -------------------------------------------------------------------------------------------
+
+    def _fall_behind(self, device: Device, write: Write, outcome: str) -> None:
+        """It lacks this write, or may: it serves nothing, and nobody goes on talking to it."""
+        if device.name in self.behind:
+            return
+        now = self._group.clock()
+        mark = Mark(number=write.number, code=write.exchange.command.label, outcome=outcome)
+        self.behind[device.name] = mark
+        self.journal.tell(device.name, mark)
+        self._group.likeness.fell_behind(device, mark.reason, now)
+        self._tell("device behind", device=device.name, reason=mark.reason)
+        self._group.changed(device)
+        for upstream in tuple(device.private):
+            upstream.close("its key table is behind")
+
+    def _notice_equal(self) -> None:
+        """Whoever compared a device, or vouched for it, told its tracker."""
+        for device in self._group.devices:
+            if device.name in self.behind and not device.leaving and not device.tracker.is_behind:
+                del self.behind[device.name]
+                self.journal.equal(device.name)
+                self._tell("device equal again", device=device.name)
+
+    def _count(self, result: str) -> None:
+        self.results[result] = self.results.get(result, 0) + 1
+
+
+def _in_sync(device: Device) -> bool:
+    """Whether it has every write so far and can take the next: in service, or up and resting."""
+    return (
+        not device.leaving
+        and device.will is Will.READY
+        and device.health is not Health.UNSAFE  # whoever is behind is
+        and (device.health in _ALIVE or device.serving)
+    )
+
+
+def _second_choice(device: Device) -> tuple[bool, bool]:
+    """Sorts whom to promote; equals stay in the configuration's order."""
+    return (not device.serving, device.tracker.suspect)
+
+
+def _already_on_its_way(durable: bool) -> None:
+    """Of a write whose journal was exchanged."""
