@@ -72,7 +72,7 @@ class Deadlines:
     def _count_what_came(self) -> None:
         """What the hot path only notes down."""
         group = self._group
-        group.budget.earn(group.arrived)
+        group.resending.budget.earn(group.arrived)
         group.arrived = 0
         group.proxy_duration.fold()
         for command in group.commands.all:
@@ -115,7 +115,7 @@ class Deadlines:
                 self._group.changed(device)
             alone_again = exchange.attempts == 1 and not exchange.queued  # the other one was lost
             if not attempt.resent or alone_again:
-                self._group.ask_another_too(attempt, now)
+                self._group.resending.ask_another_too(attempt, now)
 
     def _give_up(self, expired: list[Exchange]) -> None:
         hopeless = self._group.hopeless

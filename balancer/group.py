@@ -22,7 +22,7 @@ from .likeness import GroupLikeness, Tell
 from .login import LoginRules
 from .owner import Owner
 from .pins import Pins
-from .retry import RetryBudget, may_resend
+from .resending import Resending
 from .scheduler import Scheduler
 from .session import Session
 from .sessions import Sessions
@@ -51,7 +51,7 @@ class Group:
         self.commands = commands
         self.devices: list[Device] = []
         self.scheduler = Scheduler(settings.balancing.policy, settings.slow_start)
-        self.budget = RetryBudget(settings.retries)
+        self.resending = Resending(self, self.scheduler, settings.retries)
         self.logins = LoginRules(settings.sessions)
         self.pins = Pins(self.scheduler, self.logins, clock)
         self.sessions = Sessions(self, self.scheduler, self.logins, clock)
@@ -60,7 +60,6 @@ class Group:
         self.configure(settings)
         self.queue = FairQueue()
         self.proxy_duration = Histogram(bounds)
-        self.retries: dict[str, int] = {}
         self.failovers = 0
         self.would_block = 0
         self.observer: Observer | None = None  # told of each exchange as its client gets the answer
@@ -76,7 +75,7 @@ class Group:
         self._writes_in_order = settings.writes_mode is not model.WritesMode.BALANCE
         self.scheduler.policy = settings.balancing.policy
         self.scheduler.slow_start = settings.slow_start
-        self.budget.configure(settings.retries)
+        self.resending.configure(settings.retries)
         self.logins = LoginRules(settings.sessions)
         self.pins.configure(settings, self.logins)
         self.sessions.configure(settings, self.logins)
@@ -98,12 +97,12 @@ class Group:
         if self.scheduler.trials and exchange.command.provable:
             device = self.scheduler.trial()
             if device is not None:
-                self._send(device, exchange, now)
+                self.send(device, exchange, now)
                 return
         # Whoever is queued may not go where there is room now (it failed there): that is no reason to wait too.
         device = self.scheduler.pick(exchange.code, now)
         if device is not None:
-            self._send(device, exchange, now)
+            self.send(device, exchange, now)
             return
         if self.hopeless:
             exchange.finish(Outcome.NO_DEVICE, None)
@@ -126,7 +125,7 @@ class Group:
         if isinstance(owner, Session):
             owner.submit_to(device, exchange, now)
         elif device.has_room and not device.waiting:
-            self._send(device, exchange, now)
+            self.send(device, exchange, now)
         elif device.upstreams or device.dialling:
             device.waiting.append(exchange)
         else:
@@ -142,11 +141,12 @@ class Group:
         if device is None or self.hopeless:
             exchange.finish(Outcome.NO_DEVICE, None)
         elif device.has_room and not device.waiting:
-            self._send(device, exchange, now)
+            self.send(device, exchange, now)
         else:
             enter(exchange, device.waiting, self.queue, self.settings.queue.size - len(device.waiting))
 
-    def _send(self, device: Device, exchange: Exchange, now: float) -> None:
+    def send(self, device: Device, exchange: Exchange, now: float) -> None:
+        """On a shared connection that is free: there must be one."""
         upstream = device.free[0]
         upstream.send(exchange, now)
         exchange.queued = False
@@ -211,7 +211,7 @@ class Group:
 
     def send_ping(self, device: Device, exchange: Exchange, now: float) -> None:
         """On a connection with room, whatever the device's limit: there must be one."""
-        self._send(device, exchange, now)
+        self.send(device, exchange, now)
 
     def upstream_lost(
         self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool, ours: bool
@@ -242,7 +242,7 @@ class Group:
             touched = upstream.link.touched
             for attempt in attempts:
                 why = "not_written" if attempt.mark >= touched else "bad_answer" if misbehaved else "lost"
-                self._attempt_failed(attempt, why, now)
+                self.resending.attempt_failed(attempt, why, now)
         self._hand_on(device, now)
 
     def _blame(self, upstream: Upstream, reason: str, requests: int, *, misbehaved: bool, now: float) -> None:
@@ -256,68 +256,6 @@ class Group:
         elif device.will is not Will.MAINT:
             device.tracker.doubt()
 
-    def _attempt_failed(self, attempt: Attempt, why: str, now: float) -> None:
-        """An exchange lost one of its attempts: another device, another attempt still open, or the end."""
-        exchange = attempt.exchange
-        if exchange.finished:
-            return
-        if exchange.bound and why == "not_written":
-            exchange.finish(Outcome.NO_DEVICE, None)
-        elif now >= exchange.deadline:
-            exchange.finish(Outcome.TIMEOUT, None)
-        elif exchange.attempts or exchange.queued:
-            exchange.tried += (attempt.device,)
-        elif may_resend(exchange, self.settings.retries, self.budget, written=why != "not_written"):
-            self._resend(exchange, attempt.device, why, now)
-        else:
-            exchange.finish(Outcome.UNKNOWN, None)
-
-    def _resend(self, exchange: Exchange, failed_on: Device, why: str, now: float) -> None:
-        """To another device with room, or to the head of the queue for one."""
-        exchange.resent += why != "not_written"
-        exchange.tried += (failed_on,)
-        self.retries[why] = self.retries.get(why, 0) + 1
-        if exchange.owner is not None:
-            assert isinstance(exchange.owner, Session)
-            exchange.owner.submit_again(exchange, now)
-            return
-        steady = self.scheduler.steady if exchange.command.own_device else None
-        device = steady or self.scheduler.pick(exchange.code, now, self.avoided(exchange))
-        if device is not None and device.has_room:
-            self._send(device, exchange, now)
-            return
-        exchange.wait_until = exchange.deadline
-        exchange.queued = True
-        (self.queue if steady is None else steady.waiting).appendleft(exchange)
-
-    def not_run(self, exchange: Exchange, device: Device, now: float) -> None:
-        """A device refused it for want of a login, and was lost before that was repeated: no device has run it."""
-        if exchange.finished:
-            return
-        if exchange.bound:
-            exchange.finish(Outcome.NO_DEVICE, None)
-        elif now >= exchange.deadline:
-            exchange.finish(Outcome.TIMEOUT, None)
-        else:
-            self._resend(exchange, device, "not_written", now)
-
-    def ask_another_too(self, attempt: Attempt, now: float) -> None:
-        """A read unanswered for its attempt time-out goes to another device as well; the first answer counts."""
-        exchange, scheduler = attempt.exchange, self.scheduler
-        tried = (*exchange.tried, attempt.device)
-        others = scheduler.serving[:1] if exchange.command.own_device else scheduler.serving
-        if all(device in tried for device in others):
-            return
-        if may_resend(exchange, self.settings.retries, self.budget, written=True):
-            attempt.resent = True
-            self._resend(exchange, attempt.device, "timeout", now)
-
-    def avoided(self, exchange: Exchange) -> tuple[Device, ...]:
-        """Where a resent exchange does not go; it may where it failed, if nothing else is in service."""
-        tried = exchange.tried
-        still_asked = exchange.attempts > 0  # by one of them, which need not be asked twice at a time
-        return tried if still_asked or any(device not in tried for device in self.scheduler.serving) else ()
-
     def _hand_on(self, device: Device, now: float) -> None:
         """Nobody waits while this device has room."""
         if self.sessions.waiting:
@@ -327,7 +265,7 @@ class Group:
         while device.waiting and device.has_room:
             exchange = device.waiting.popleft()
             if not exchange.finished:
-                self._send(device, exchange, now)
+                self.send(device, exchange, now)
         if not device.serving or not self.queue:
             return
         passed: list[Exchange] = []  # resent exchanges that should rather go elsewhere
@@ -335,10 +273,10 @@ class Group:
             exchange = self.queue.popleft(device.usual)
             if exchange.finished:
                 continue
-            if exchange.tried and device in self.avoided(exchange):
+            if exchange.tried and device in self.resending.avoided(exchange):
                 passed.append(exchange)
             else:
-                self._send(device, exchange, now)
+                self.send(device, exchange, now)
         self.queue.put_back(passed)
 
     def replenished(self, device: Device, now: float) -> None:

@@ -127,11 +127,11 @@ class Sessions:
         return self._group.hopeless
 
     def avoided(self, exchange: Exchange) -> tuple[Device, ...]:
-        return self._group.avoided(exchange)
+        return self._group.resending.avoided(exchange)
 
     def send_elsewhere(self, exchange: Exchange, failed_on: Device, now: float) -> None:
         """A connection was lost before this was sent on it again."""
-        self._group.not_run(exchange, failed_on, now)
+        self._group.resending.not_run(exchange, failed_on, now)
 
     def replay_refused(self, session: Session, device: Device, now: float) -> None:
         self.count("replay_refused")

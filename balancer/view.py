@@ -25,7 +25,7 @@ def group_snapshot(group: Group, wall_minus_clock: float) -> GroupSnapshot:
         + len(group.writes.queue)
         + group.sessions.queued
         + sum(len(device.waiting) for device in group.devices),
-        retries=dict(group.retries),
+        retries=dict(group.resending.counts),
         failovers=group.failovers,
         would_block=group.would_block,
         sessions=len(group.sessions.all),

@@ -129,7 +129,7 @@ class TestLosses:
         assert group.upstream_of(asked).device is not first.device
         group.flush()
         assert group.sent_count(asked.exchange.request) == 1
-        assert group.group.retries == {"not_written": 1}
+        assert group.group.resending.counts == {"not_written": 1}
 
     @pytest.mark.parametrize("code", ["ECHO", "HASH"])
     def test_a_lost_read_goes_elsewhere_and_is_answered_once(self, code: str) -> None:
@@ -141,7 +141,7 @@ class TestLosses:
         assert second.device is not first.device
         group.answer(second)
         assert asked.outcome is Outcome.OK
-        assert group.group.retries == {"lost": 1}
+        assert group.group.resending.counts == {"lost": 1}
 
     def test_a_read_is_not_sent_again_on_a_second_connection_of_the_same_lost_device(self) -> None:
         group = FakeGroup(*TWO).ready(connections=3)

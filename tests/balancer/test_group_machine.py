@@ -287,7 +287,7 @@ class GroupMachine(RuleBasedStateMachine):
         for exchange in group.queue:
             if not exchange.finished:
                 for device in group.scheduler.serving:
-                    assert not device.has_room or device in group.avoided(exchange)
+                    assert not device.has_room or device in group.resending.avoided(exchange)
         for device in self.devices:
             if any(not exchange.finished for exchange in device.waiting):
                 assert device is group.scheduler.steady
