@@ -1,6 +1,6 @@
 """The writes of a group: one at a time, on the primary first, then on every device in sync. Pure.
 
-What is promised is in docs/writes.md, why so in docs/adr/0009-writes.md. The way of one write:
+What is promised is in docs/writes.md, why so in docs/adr/0007-writes.md. The way of one write:
 
     queued -> its intent is durable -> sent to the primary -> answered -> sent to the production devices in sync
            -> to the backups in sync -> ended; the client hears of it as soon as the quorum has it
