@@ -485,7 +485,7 @@ WARNINGS = {
 
 WARNINGS |= {
     "quorum without copies": (
-        U, "    writes: {mode: primary, quorum: all}", 29, f"{G}.writes.quorum", "no meaning where mode is not",
+        U, "    writes: {mode: primary, quorum: all}", 29, f"{G}.writes.quorum", "where mode is not replicate",
     ),
     "varying command that is not repeated": (
         U, "    writes: {varying: [GRSA]}", 29, f"{G}.writes.varying[0]", "is not repeated",

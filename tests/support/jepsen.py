@@ -54,7 +54,10 @@ _SESSIONS: Final = """
     sessions: {login: [{command: RKLG, success: {tag: AN, value: Y}}], share: identity, failures: 100}
 """
 _WRITES: Final = """
-    writes: {mode: replicate, quorum: majority, nondeterministic: stale, primary_loss: promote}
+    writes: {mode: replicate, quorum: majority, nondeterministic: stale, primary_loss: promote, journal: writes.journal}
+"""
+_NO_COPIES: Final = """
+    writes: {mode: balance}
 """
 _LIKENESS: Final = """
     identity: {probes: [{request: "[AOGPKM;]", compare: body}], interval: 1s, timeout: 500ms, action: enforce}
@@ -82,6 +85,7 @@ class Plan:
         wanted = (
             (self.promises.sessions, _SESSIONS),
             (self.promises.writes, _WRITES),
+            (not self.promises.writes, _NO_COPIES),
             (self.promises.likeness, _LIKENESS),
         )
         return _COMMON + "".join(text for asked, text in wanted if asked)
