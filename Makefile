@@ -45,10 +45,8 @@ compare: setup
 	@$(BIN)/python -m loadtest.compare $(ARGS)
 
 # A nemesis for minutes, and the checkers over everybody's journals afterwards; `make soak SEED=7 SECONDS=600`.
-# What is left out is not promised yet.
 soak: setup
-	@$(BIN)/python -m tests.support.jepsen --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) \
-		--without writes --without likeness $(ARGS)
+	@$(BIN)/python -m tests.support.jepsen --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) $(ARGS)
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header pyproject.toml -o requirements.lock

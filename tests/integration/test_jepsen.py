@@ -12,15 +12,14 @@ from tests.support.jepsen import Plan, perform, report
 NONE = Promises(sessions=False, writes=False, likeness=False)
 
 
-async def test_nothing_is_violated_in_twelve_seconds(tmp_path: Path) -> None:
-    promises = Promises(writes=False, likeness=False)
-    result = await perform(Plan(12.0, seed=7, promises=promises, pace=0.7), tmp_path)
+async def test_nothing_is_violated_in_fifteen_seconds(tmp_path: Path) -> None:
+    result = await perform(Plan(15.0, seed=7, pace=0.5), tmp_path)
     print(report(result))
     assert not result.violations, report(result)
     assert result.settled
     deeds = {text.partition(" ")[2] if text.startswith("hsm") else text for _, text in result.diary}
     assert {"is killed", "hangs", "loses its connections", "is unreliable", "the proxy is killed"} <= deeds
-    for code in ("ECHO", "RAND", "RKLG", "RKEY", "TIME", "ERRO 901"):
+    for code in ("ECHO", "RAND", "RKLG", "GPKA", "HMAC", "ERRO 901"):
         assert result.counts[code] > 5, result.counts
 
 
