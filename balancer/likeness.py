@@ -226,10 +226,24 @@ class GroupLikeness:
         return min(_SOON * 2.0 ** min(known.failures, 10), self.settings.identity.interval)
 
     def _sets_the_standard(self, device: Device) -> bool:
-        """Whether what this device shows is right by definition: the primary, while nothing speaks against it."""
+        """Whether what this device shows is right by definition: the primary, while nothing speaks against it.
+
+        Where nothing was seen yet, as after a start, and the primary is known to be behind, somebody who is not.
+        """
         known = device.likeness
+        if self.kept is None and not known.vouched:
+            return device is self._first_standard()
         in_order = known.state is Likeness.ALIKE and not device.tracker.is_behind
-        return _is_primary(device) and (in_order or known.vouched or self.kept is None)
+        return _is_primary(device) and (in_order or known.vouched)
+
+    def _first_standard(self) -> Device | None:
+        present = [device for device in self.devices if not device.leaving]
+        primary = next((device for device in present if _is_primary(device)), None)
+        current = [device for device in present if not device.tracker.is_behind]
+        if primary is None or primary in current or not current:  # where all are in doubt, it is as good as any
+            return primary
+        reachable = [device for device in current if _reachable(device)]
+        return min(reachable, key=lambda device: device.is_backup, default=None)
 
     def _keep(self, device: Device, portrait: Portrait, now: float) -> None:
         """This is what devices have to be like from now on."""
@@ -276,9 +290,12 @@ def _is_primary(device: Device) -> bool:
 
 
 def _fit_as_reference(device: Device) -> bool:
+    return device.likeness.state is Likeness.ALIKE and _reachable(device)
+
+
+def _reachable(device: Device) -> bool:
     return (
-        device.likeness.state is Likeness.ALIKE
-        and not device.leaving
+        not device.leaving
         and device.will is not Will.MAINT
         and device.health not in (Health.UNKNOWN, Health.DOWN, Health.UNSAFE)
         and bool(device.upstreams)

@@ -64,13 +64,16 @@ class Scheduler:
         self.trials = tuple(
             device
             for device in (*production, *(rested if lost > len(backups) else ()))
-            if device.wanted and device.health is Health.PROBATION
+            if device.wanted and device.health is Health.PROBATION and not device.lagging
         )
         serving = up + backups
-        trusted = [device for device in serving if not device.tracker.suspect] or serving
-        if not trusted:
+        current = [device for device in serving if not device.lagging]
+        trusted = [device for device in current if not device.tracker.suspect] or current
+        if not serving:
             self.trials = ()
-            trusted = [device for device in devices if device.wanted and device.health in _TRIED_AT_LAST]
+            trusted = [
+                device for device in devices if device.wanted and device.health in _TRIED_AT_LAST and not device.lagging
+            ]
         for device in devices:
             device.serving = device in trusted
             device.on_trial = device in self.trials

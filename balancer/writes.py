@@ -68,6 +68,7 @@ class Write:
     __slots__ = (
         "advancing",
         "answer",
+        "asked",
         "exchange",
         "first",
         "have",
@@ -75,7 +76,6 @@ class Write:
         "marks",
         "needed",
         "number",
-        "open",
         "sent_at",
         "tried",
         "waves",
@@ -90,7 +90,7 @@ class Write:
         self.waves: list[list[Device]] = []  # who gets it after the first, and after whom
         self.needed = 1  # devices that must have it before the client hears of success
         self.have = 0
-        self.open = 0  # sendings of the current wave that have not ended
+        self.asked: list[Device] = []  # those of the current wave that have not ended it
         self.answer: bytes | None = None  # the first's
         self.tried: list[Device] = []  # asked to be the first
         self.sent_at = 0.0
@@ -101,7 +101,7 @@ class Write:
     def reachable(self) -> int:
         """How many devices may have it in the end."""
         not_yet = 0 if self.have else 1  # the first
-        return self.have + not_yet + self.open + sum(len(wave) for wave in self.waves)
+        return self.have + not_yet + len(self.asked) + sum(len(wave) for wave in self.waves)
 
     @property
     def alone(self) -> bool:
@@ -249,7 +249,9 @@ class GroupWrites:
     def _awaited(self, now: float, until: float) -> bool:
         """Whether to wait for a verdict on a device that is being looked at: it would miss the write."""
         return now < until and any(
-            device.health is Health.UNKNOWN and device.will is Will.READY and not device.leaving
+            (device.health is Health.UNKNOWN or (device.likeness.held and device.health in _ALIVE))
+            and device.will is Will.READY
+            and not device.leaving
             for device in self._group.devices
         )
 
@@ -411,9 +413,9 @@ class GroupWrites:
         if write.advancing:
             return  # the loop below, further up the stack, goes on
         write.advancing = True
-        while write.waves and not write.open:
+        while write.waves and not write.asked:
             wave = write.waves.pop(0)
-            write.open = len(wave)
+            write.asked = list(wave)
             now = self._group.clock()
             for device in wave:
                 leg = self._leg(
@@ -427,12 +429,12 @@ class GroupWrites:
                 else:
                     leg.finish(Outcome.NO_DEVICE, None)
         write.advancing = False
-        if not write.open:
+        if not write.asked:
             self._end(write, "ok" if write.have >= write.needed else "short")
 
     def _other_ended(self, write: Write, device: Device, leg: Exchange) -> None:
         """A device after the first was asked to run it too."""
-        write.open -= 1
+        write.asked.remove(device)
         outcome = leg.outcome
         if outcome is Outcome.OK and self._same(write, leg.answer):
             write.have += 1
@@ -445,6 +447,7 @@ class GroupWrites:
             self._fall_behind(device, write, "missed")
         else:
             self._fall_behind(device, write, DOUBT)
+        self._caught_up(device)
         self._tell_client(write)
         self._advance(write)
 
@@ -459,9 +462,22 @@ class GroupWrites:
         exchange = write.exchange
         exchange.device_seconds = self._group.clock() - write.sent_at
         if write.have >= write.needed:
+            self._hold_back(write)
             exchange.finish(Outcome.OK, write.answer)
         elif write.reachable < write.needed:
             exchange.finish(Outcome.UNKNOWN, None)
+
+    def _hold_back(self, write: Write) -> None:
+        """From now on clients rely on the write: whoever has not answered it yet serves nothing until it has."""
+        for device in (*write.asked, *(device for wave in write.waves for device in wave)):
+            if not device.lagging:
+                device.lagging = True
+                self._group.changed(device)
+
+    def _caught_up(self, device: Device) -> None:
+        if device.lagging:
+            device.lagging = False
+            self._group.changed(device)
 
     def _end(self, write: Write, result: str, *, journaled: bool = True) -> None:
         if journaled:
@@ -514,6 +530,7 @@ def _in_sync(device: Device) -> bool:
     return (
         not device.leaving
         and device.will is Will.READY
+        and not device.likeness.held  # it may have lost its keys since it was last seen
         and device.health is not Health.UNSAFE  # whoever is behind is
         and (device.health in _ALIVE or device.serving)
     )

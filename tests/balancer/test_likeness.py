@@ -431,3 +431,28 @@ def test_a_probe_is_no_request(observed: World) -> None:
     after = device.snapshot(0.0)
     assert (after.outcomes, after.duration, after.outstanding) == (before.outcomes, before.duration, 0)
     assert not device.usual
+
+
+class TestAfterAStart:
+    """What the write journal says of the time before; no device was seen yet."""
+
+    def test_a_primary_known_to_be_behind_sets_no_standard_while_others_are_not(self) -> None:
+        world = World(LikenessAction.ENFORCE)
+        world.likeness.fell_behind(world.fake["p"], "missed a write", world.fake.now)
+        world.shows = {"p": portrait("old"), **dict.fromkeys("abz", portrait("new"))}
+        world.check("p")
+        assert world.fake["p"].tracker.is_behind
+        assert world.state("p") is not Likeness.ALIKE
+        world.check("a", "b", "p")
+        assert [world.state(name) for name in "abp"] == [Likeness.ALIKE, Likeness.ALIKE, Likeness.UNLIKE]
+        world.shows["p"] = portrait("new")
+        world.check("p")
+        assert not world.fake["p"].tracker.is_behind
+
+    def test_where_all_are_in_doubt_the_primary_speaks_for_them(self) -> None:
+        world = World(LikenessAction.ENFORCE)
+        for device in world.fake.group.devices:
+            world.likeness.fell_behind(device, "a write is in doubt", world.fake.now)
+        world.shows = {"p": portrait("new"), "a": portrait("new"), "b": portrait("old"), "z": portrait("new")}
+        world.check("p", "a", "b")
+        assert [world.fake[name].tracker.is_behind for name in "pab"] == [False, False, True]

@@ -133,6 +133,23 @@ class TestQuorum:
         group.run("spare", asked)
         assert asked.outcome is Outcome.OK
 
+    def test_who_has_not_got_it_when_success_is_told_serves_nothing_until_it_has(self) -> None:
+        group = replicas(Writes(quorum="1"))
+        asked = group.write()
+        group.run("a", asked)
+        assert asked.outcome is Outcome.OK
+        assert [device.name for device in group.group.scheduler.serving] == ["a"]
+        assert group.group.scheduler.active_backups == frozenset()
+        group.run("b", asked)
+        assert [device.name for device in group.group.scheduler.serving] == ["a", "b"]
+        group.refuse("spare", asked)
+        assert not any(device.lagging for device in group.group.devices)
+
+    def test_where_all_must_have_it_nobody_is_held_back(self) -> None:
+        group = replicas()
+        group.run("a", group.write())
+        assert [device.name for device in group.group.scheduler.serving] == ["a", "b"]
+
 
 class TestBehind:
     def test_a_refusal_of_the_primary_is_the_clients_answer_and_nothing_is_repeated(self) -> None:
@@ -244,6 +261,26 @@ class TestBehind:
         group.up("b")
         group.wait(0.02)
         assert group.where(patient) == ["a"]
+
+    def test_a_device_not_yet_shown_to_be_alike_is_waited_for_and_then_left_behind(self) -> None:
+        """It may have come back without its keys: as the first of a write it would speak for all."""
+        group = replicas(queue=Queue(timeout=1.0))
+        group["a"].likeness.held = True
+        group.group.changed(group["a"])
+        patient = group.write()
+        assert group.where(patient) == []
+        group["a"].likeness.held = False
+        group.group.changed(group["a"])
+        group.wait(0.02)
+        assert group.where(patient) == ["a"]
+        for name in ("a", "b", "spare"):
+            group.run(name, patient)
+        group["b"].likeness.held = True
+        group.group.changed(group["b"])
+        late = group.write()
+        group.wait(1.0)
+        group.run("a", late)
+        assert group.behind() == {"b"}
 
     def test_a_write_does_not_wait_longer_for_that(self) -> None:
         group = Replicas(*THREE, queue=Queue(timeout=1.0))
