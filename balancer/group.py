@@ -291,6 +291,8 @@ class Group:
             was, device.health_told = device.health_told, device.health
             reason = device.tracker.reason
             device.keeper.wake()
+            if device.health not in (Health.UP, Health.PROBATION):
+                self._give_up_bound(device)
             self.tell("device health", device=device.name, health=device.health.value, was=was.value, reason=reason)
         before, steady = self.scheduler.serving, self.scheduler.steady
         fresh_backups = self.scheduler.refresh(self.devices)
@@ -310,6 +312,13 @@ class Group:
             self._move_waiting(steady, now)
         for member in after:
             self._hand_on(member, now)
+
+    def _give_up_bound(self, device: Device) -> None:
+        """What waits for this device and no other need not wait: it is not there."""
+        bound = [exchange for exchange in device.waiting if exchange.bound]
+        device.waiting = deque(exchange for exchange in device.waiting if not exchange.bound)
+        for exchange in (*bound, *self.sessions.take_bound(device)):
+            exchange.finish(Outcome.NO_DEVICE, None)
 
     def _entered_service(self, device: Device, *, had_peers: bool, now: float) -> None:
         recovered = device.tracker.changed_at > now - self.settings.slow_start and had_peers

@@ -350,6 +350,15 @@ class Session(Owner):
                     elif now - standing.used >= idle:
                         upstream.close("it was idle")
 
+    def take_bound(self, device: Device) -> list[Exchange]:
+        """What waits for that device and no other."""
+        lane = self.lanes.get(device)
+        if lane is None:
+            return []
+        bound = list(lane.bound)
+        lane.bound.clear()
+        return bound
+
     def expire(self, now: float) -> list[Exchange]:
         """What has waited too long; it is the caller's to end."""
         expired: list[Exchange] = []

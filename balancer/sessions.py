@@ -138,6 +138,10 @@ class Sessions:
         self._failed.note(session.identity, now)
         self._group.tell("login not accepted again", device=device.name)
 
+    def take_bound(self, device: Device) -> list[Exchange]:
+        """What waits for that device and no other; it is the caller's to end."""
+        return [exchange for session in tuple(self.waiting) for exchange in session.take_bound(device)]
+
     # --- time ---------------------------------------------------------------------------------------------------
 
     def hand_on(self, now: float) -> None:

@@ -13,7 +13,7 @@ from tests.support.applied import NAMES, Life, Stage, stage
 
 HSM = """
     sessions: {login: [{command: RKLG, success: {tag: AN, value: Y}}]}
-    writes: {mode: replicate, quorum: all, nondeterministic: stale, primary_loss: promote}
+    writes: {mode: replicate, quorum: majority, nondeterministic: stale, primary_loss: promote}
 """
 # What is allowed of RKRL here changes nothing, so the catalogue calls it a read: it is balanced, and asked again.
 KMES = """
