@@ -76,6 +76,7 @@ class Write:
         "marks",
         "needed",
         "number",
+        "seen",
         "sent_at",
         "tried",
         "waves",
@@ -94,6 +95,7 @@ class Write:
         self.answer: bytes | None = None  # the first's
         self.tried: list[Device] = []  # asked to be the first
         self.sent_at = 0.0
+        self.seen = False  # some device has read it, though none has run it
         self.advancing = False
         self.intent: Intent
 
@@ -351,9 +353,11 @@ class GroupWrites:
             exchange.finish(outcome, leg.answer)
             self._end(write, "refused")
         elif outcome in _NEVER_WRITTEN:
+            write.seen = write.seen or leg.relogged  # a device wanted a login for it, and was lost before it got one
             if outcome is Outcome.NO_DEVICE and self._another_first(write):
                 return
-            exchange.finish(outcome, None)
+            # No device has run it. But 902 and 904 promise more: that none has seen it.
+            exchange.finish(Outcome.UNKNOWN if write.seen and outcome is not Outcome.LOGIN_LOST else outcome, None)
             self._end(write, "not_sent")
         else:
             self.done += 1

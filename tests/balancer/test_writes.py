@@ -370,6 +370,17 @@ class TestThePrimaryIsLost:
         group.run("spare", asked)
         assert asked.outcome is Outcome.OK
 
+    def test_a_write_that_a_device_has_seen_and_not_run_is_not_called_unsent(self) -> None:
+        """It asked for a login, which could not be repeated any more."""
+        group = replicas()
+        asked = group.write()
+        upstream = group.at("a", asked)
+        assert upstream is not None
+        upstream.outstanding[0].exchange.relogged = True
+        group.cut("a", asked, written=False)
+        assert asked.outcome is Outcome.UNKNOWN
+        assert group.behind() == set()
+
     def test_a_write_that_never_left_is_refused_otherwise(self) -> None:
         group = replicas()
         asked = group.write()
