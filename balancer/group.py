@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from config import model
 from health.state import Health
@@ -33,6 +34,8 @@ from .writes import GroupWrites
 
 Observer = Callable[[object, Exchange], None]  # observer(client, exchange)
 
+_OK: Final = Outcome.OK  # a look into an enum is slow until Python 3.12
+_DEVICE_ERROR: Final = Outcome.DEVICE_ERROR
 _OF_NO_USE = 1.0  # seconds: a connection lost sooner, with nothing answered, counts as a failed try
 
 
@@ -186,7 +189,7 @@ class Group:
             self.likeness.owner_was_answered(device, exchange, now)
         if not exchange.finished:
             exchange.device_seconds = now - attempt.sent_at
-            exchange.finish(Outcome.DEVICE_ERROR if error else Outcome.OK, answer)
+            exchange.finish(_DEVICE_ERROR if error else _OK, answer)
 
     def upstream_opened(self, upstream: Upstream, now: float) -> None:
         """A new connection, either shared or for the owner that asked for it."""

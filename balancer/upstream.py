@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from config.model import Framing
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .device import Device
     from .owner import Owner
     from .transport.link import Link
+
+
+_EXCRYPT: Final = Framing.EXCRYPT  # a look into an enum is slow until Python 3.12
 
 
 class WrongOwner(Exception):  # noqa: N818 - named for what was about to happen
@@ -106,7 +109,7 @@ class Upstream(LinkHandler):
         data = exchange.request
         if self._stamps is not None:
             data = self._stamps.put(data, exchange.context, as_it_is=exchange.is_ping)
-        if self._framing is not Framing.EXCRYPT:
+        if self._framing is not _EXCRYPT:
             data = encode(self._framing, data)
         link = self.link
         attempt = Attempt(exchange, self, self.device, link.queued, now)

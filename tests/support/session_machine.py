@@ -13,7 +13,21 @@ from tests.support.strangers import PASSWORDS, Line, Party, World
 NAMES = ("a", "b", "c")
 CERTIFICATES = ("one", "two", None)
 ROLES = (Role.PRIMARY, Role.PRODUCTION, Role.BACKUP)
-SAYINGS = ("read", "read", "read", "own", "write", "login", "login", "other", "wrong", "first", "part", "last", "logout")
+SAYINGS = (
+    "read",
+    "read",
+    "read",
+    "own",
+    "write",
+    "login",
+    "login",
+    "other",
+    "wrong",
+    "first",
+    "part",
+    "last",
+    "logout",
+)
 
 picks = st.integers(0, 1000)
 sayings = st.lists(st.sampled_from((*SAYINGS, "unknown")), min_size=1, max_size=4)
@@ -275,5 +289,3 @@ class SessionMachine(RuleBasedStateMachine):
         assert not world.group.pins.all
         assert not [line for line in world.open_lines if line.carried or line.upstream.owner is not None]
         self.credentials_are_overwritten_when_nobody_needs_them()
-
-
