@@ -14,16 +14,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from config.model import Nondeterministic, PrimaryLoss, Role, Writes, WritesMode
+from config.model import Nondeterministic, PrimaryLoss, Writes, WritesMode
 from health.state import Health
 
 from .exchange import Exchange
 from .intents import DONE, DOUBT, Intent, Mark
 from .session import Session
 from .snapshot import Outcome, Will, WritesSnapshot
-from .wire.message import field
+from .succession import ALIVE, Succession, in_sync
+from .write import Journal, NoJournal, Write, slot_of, stands_alone
 
 if TYPE_CHECKING:
     from .device import Device
@@ -32,83 +33,6 @@ if TYPE_CHECKING:
 Tell = Callable[..., None]
 
 _NEVER_WRITTEN: Final = (Outcome.NO_DEVICE, Outcome.BUSY, Outcome.LOGIN_LOST)
-_ALIVE: Final = (Health.UP, Health.PROBATION)
-_SLOT_DIGITS: Final = 6
-
-
-class Journal(Protocol):
-    """Where intents are written down before a write leaves; `guardian.journal` has the file."""
-
-    def begin(self, intent: Intent, request: bytes, durable: Callable[[bool], None]) -> None:
-        """Fill in ``intent``'s digest and write it down. ``durable`` is called once, with False where that failed."""
-
-    def tell(self, name: str, mark: Mark) -> None: ...
-
-    def end(self, number: int, result: str) -> None: ...
-
-    def equal(self, name: str) -> None: ...
-
-
-class NoJournal:
-    """For a group without one: after a crash of the proxy nobody knows what was in doubt."""
-
-    def begin(self, intent: Intent, request: bytes, durable: Callable[[bool], None]) -> None:
-        durable(True)
-
-    def tell(self, name: str, mark: Mark) -> None: ...
-
-    def end(self, number: int, result: str) -> None: ...
-
-    def equal(self, name: str) -> None: ...
-
-
-class Write:
-    """One write on its way."""
-
-    __slots__ = (
-        "advancing",
-        "answer",
-        "asked",
-        "exchange",
-        "first",
-        "have",
-        "intent",
-        "marks",
-        "needed",
-        "number",
-        "seen",
-        "sent_at",
-        "tried",
-        "waves",
-    )
-
-    def __init__(self, number: int, exchange: Exchange, first: Device, *, marks: bool) -> None:
-        """``marks``: who lacks it is behind."""
-        self.number = number
-        self.exchange = exchange
-        self.first = first
-        self.marks = marks
-        self.waves: list[list[Device]] = []  # who gets it after the first, and after whom
-        self.needed = 1  # devices that must have it before the client hears of success
-        self.have = 0
-        self.asked: list[Device] = []  # those of the current wave that have not ended it
-        self.answer: bytes | None = None  # the first's
-        self.tried: list[Device] = []  # asked to be the first
-        self.sent_at = 0.0
-        self.seen = False  # some device has read it, though none has run it
-        self.advancing = False
-        self.intent: Intent
-
-    @property
-    def reachable(self) -> int:
-        """How many devices may have it in the end."""
-        not_yet = 0 if self.have else 1  # the first
-        return self.have + not_yet + len(self.asked) + sum(len(wave) for wave in self.waves)
-
-    @property
-    def alone(self) -> bool:
-        """Two devices would give two different right answers: it runs on one device only."""
-        return not self.exchange.command.deterministic
 
 
 class GroupWrites:
@@ -119,7 +43,7 @@ class GroupWrites:
         self.current: Write | None = None
         self.sequence = 0  # number of the last write
         self.done = 0  # writes that may have changed key tables, since start
-        self.promoted: Device | None = None
+        self.succession = Succession(group, tell)
         self.behind: dict[str, Mark] = {}  # by name: a device may be taken out and come back
         self.results: dict[str, int] = {}
         self.journal: Journal = NoJournal()
@@ -194,7 +118,7 @@ class GroupWrites:
             last_sequence=self.sequence,
             behind={name: mark.number for name, mark in self.behind.items()},
             in_doubt=tuple(name for name, mark in self.behind.items() if mark.doubtful),
-            promoted=None if self.promoted is None else self.promoted.name,
+            promoted=None if self.succession.promoted is None else self.succession.promoted.name,
             results=dict(self.results),
         )
 
@@ -203,41 +127,6 @@ class GroupWrites:
     @property
     def _settings(self) -> Writes:
         return self._group.settings.writes
-
-    @property
-    def _primary(self) -> Device | None:
-        for device in self._group.devices:
-            if device.settings.role is Role.PRIMARY and not device.leaving:
-                return device
-        return None
-
-    def _first(self) -> Device | None:
-        """Who runs the next write before all others; None where nobody may."""
-        primary = self._primary
-        if primary is not None and _in_sync(primary):
-            if self.promoted is not None:
-                self._tell("primary is back", device=primary.name, instead_of=self.promoted.name)
-                self.promoted = None
-            return primary
-        if self._settings.primary_loss is PrimaryLoss.REFUSE:
-            self.promoted = None
-            return None
-        if self.promoted is None or not _in_sync(self.promoted):
-            self._promote(())
-        return self.promoted
-
-    def _promote(self, tried: tuple[Device, ...] | list[Device]) -> None:
-        """The first production device of the configuration that is in sync; those in service and unsuspected before."""
-        primary = self._primary
-        fit = [
-            device
-            for device in self._group.devices
-            if device.settings.role is Role.PRODUCTION and device not in tried and _in_sync(device)
-        ]
-        self.promoted = min(fit, key=_second_choice, default=None)
-        if self.promoted is not None:
-            instead_of = None if primary is None else primary.name
-            self._tell("primary promoted", device=self.promoted.name, instead_of=instead_of)
 
     def _quorum(self, in_sync: int) -> int:
         """How many devices must have a write, of so many that are in sync."""
@@ -251,7 +140,7 @@ class GroupWrites:
     def _awaited(self, now: float, until: float) -> bool:
         """Whether to wait for a verdict on a device that is being looked at: it would miss the write."""
         return now < until and any(
-            (device.health is Health.UNKNOWN or (device.likeness.held and device.health in _ALIVE))
+            (device.health is Health.UNKNOWN or (device.likeness.held and device.health in ALIVE))
             and device.will is Will.READY
             and not device.leaving
             for device in self._group.devices
@@ -278,7 +167,7 @@ class GroupWrites:
     def _begin(self, exchange: Exchange, now: float) -> None:
         group = self._group
         self._notice_equal()
-        first = self._first()
+        first = self.succession.first()
         if first is None:
             self._count("not_sent")
             exchange.finish(Outcome.NO_DEVICE, None)
@@ -290,7 +179,7 @@ class GroupWrites:
         )
         write = Write(self.sequence + 1, exchange, first, marks=marks)
         if marks and not alone:
-            others = [device for device in group.devices if device is not first and _in_sync(device)]
+            others = [device for device in group.devices if device is not first and in_sync(device)]
             write.waves = [
                 [device for device in others if not device.is_backup],
                 [device for device in others if device.is_backup],
@@ -308,7 +197,7 @@ class GroupWrites:
             number=write.number,
             code=exchange.code.decode("ascii"),
             digest="",
-            slot=self._slot(exchange.request),
+            slot=slot_of(exchange.request, self._settings),
             devices=tuple(device.name for device in group.devices if not device.leaving) if marks else (),
             at=0.0,
         )
@@ -330,7 +219,7 @@ class GroupWrites:
         write.tried.append(device)
         leg = self._leg(write, write.exchange.deadline, now, partial(self._first_ended, write, device))
         leg.wait_until = min(write.exchange.wait_until, leg.deadline)
-        if _in_sync(device):
+        if in_sync(device):
             write.sent_at = now
             self._group.submit_to(device, leg, now)
         else:
@@ -371,8 +260,8 @@ class GroupWrites:
         """Nothing was written: ask another device to be the first, where the settings allow."""
         if self._settings.primary_loss is PrimaryLoss.REFUSE:
             return False
-        self._promote(write.tried)
-        chosen = self.promoted
+        self.succession.promote(write.tried)
+        chosen = self.succession.promoted
         if chosen is None:
             return False
         write.waves = [[each for each in wave if each is not chosen] for wave in write.waves]
@@ -388,18 +277,11 @@ class GroupWrites:
         write.answer = answer
         write.have = 1
         self._has(write.first, write)
-        if not (write.alone and self._stands_alone(write)):
+        if not (write.alone and stands_alone(write, self._settings)):
             self.done += 1
             self._leave_behind(write)
         self._tell_client(write)
         self._advance(write)
-
-    def _stands_alone(self, write: Write) -> bool:
-        """Whether a new key came back in the answer, and went into no key table."""
-        settings, request, answer = self._settings, write.exchange.request, write.answer or b""
-        return not any(
-            field(message, tag.encode()) is not None for tag in settings.slot_fields for message in (request, answer)
-        ) and any(field(answer, tag.encode()) for tag in settings.key_fields)
 
     def _leave_behind(self, write: Write) -> None:
         """Who will not get it is behind; where nobody else is to get it, the primary is, if another took its place."""
@@ -407,7 +289,7 @@ class GroupWrites:
             targets = [device for wave in write.waves for device in wave]
             left = [device for device in self._group.devices if device not in targets]
         else:
-            left = [device for device in self._group.devices if device is self._primary]
+            left = [device for device in self._group.devices if device is self.succession.primary]
         for device in left:
             if device is not write.first and not device.leaving:
                 self._fall_behind(device, write, "missed")
@@ -428,7 +310,7 @@ class GroupWrites:
                     now,
                     partial(self._other_ended, write, device),
                 )
-                if _in_sync(device):
+                if in_sync(device):
                     self._group.submit_to(device, leg, now)
                 else:
                     leg.finish(Outcome.NO_DEVICE, None)
@@ -493,14 +375,6 @@ class GroupWrites:
             self._group.sessions.leave(owner)
         self._pump(self._group.clock())
 
-    def _slot(self, request: bytes) -> str | None:
-        """The number of the slot that a request names, for the journal; nothing else of it."""
-        for tag in self._settings.slot_fields:
-            value = field(request, tag.encode())
-            if value is not None and value.isdigit() and len(value) <= _SLOT_DIGITS:
-                return value.decode("ascii")
-        return None
-
     # --- who is behind -------------------------------------------------------------------------------------------
 
     def _fall_behind(self, device: Device, write: Write, outcome: str) -> None:
@@ -527,22 +401,6 @@ class GroupWrites:
 
     def _count(self, result: str) -> None:
         self.results[result] = self.results.get(result, 0) + 1
-
-
-def _in_sync(device: Device) -> bool:
-    """Whether it has every write so far and can take the next: in service, or up and resting."""
-    return (
-        not device.leaving
-        and device.will is Will.READY
-        and not device.likeness.held  # it may have lost its keys since it was last seen
-        and device.health is not Health.UNSAFE  # whoever is behind is
-        and (device.health in _ALIVE or device.serving)
-    )
-
-
-def _second_choice(device: Device) -> tuple[bool, bool]:
-    """Sorts whom to promote; equals stay in the configuration's order."""
-    return (not device.serving, device.tracker.suspect)
 
 
 def _already_on_its_way(durable: bool) -> None:

@@ -16,7 +16,7 @@ from balancer.group import Group
 from balancer.pool import DeviceKeeper
 from balancer.snapshot import Will
 from balancer.transport.reactor import Reactor
-from balancer.writes import NoJournal
+from balancer.write import NoJournal
 from config import model
 from config.catalogue import Catalogue
 from config.model import Framing

@@ -20,7 +20,7 @@ from balancer.pool import DeviceKeeper
 from balancer.snapshot import Likeness, Will
 from balancer.transport.dial import DialError
 from balancer.transport.reactor import Reactor
-from balancer.writes import Write
+from balancer.write import Write
 from config.model import Identity, LikenessAction, Probe, Role, SerialPin
 from health.state import Health
 from health.tracker import HealthTracker

@@ -198,13 +198,22 @@ def no_success_is_lost(history: History) -> Iterator[str]:
 
 
 def logins_follow(history: History) -> Iterator[str]:
-    """Who has logged in never hears that a login is needed, and who has not never needs one here."""
+    """Who has logged in never hears that a login is needed, and who has not never needs one here.
+
+    But for clients that have sent what no catalogue knows: nobody can say as whom they are logged in since then, so they
+    hear what their device says.
+    """
     if not history.promises.sessions:
         return
+    pinned: set[int] = set()
     for asked in history.asked:
-        if asked.error == LOGIN_REQUIRED and asked.user is not None:
+        if asked.code == UNKNOWN_CODE:
+            pinned.add(asked.life)
+        if asked.error == LOGIN_REQUIRED and asked.user is not None and asked.life not in pinned:
             yield f"{_named(asked)} of {asked.user} was answered {asked.answer!r}"
 
+
+UNKNOWN_CODE: Final = b"QQQQ"  # what clients send that no catalogue knows
 
 CHECKERS: Final[tuple[Checker, ...]] = (
     answers_belong,
