@@ -60,6 +60,15 @@ class Succession:
             instead_of = None if primary is None else primary.name
             self._tell("primary promoted", device=self.promoted.name, instead_of=instead_of)
 
+    def quorum(self, in_sync: int) -> int:
+        """How many devices must have a write, of so many that are in sync."""
+        quorum = self._group.settings.writes.quorum
+        if quorum == "all":
+            return in_sync
+        if quorum == "majority":
+            return sum(1 for device in self._group.devices if not device.leaving) // 2 + 1
+        return int(quorum)
+
 
 def in_sync(device: Device) -> bool:
     """Whether it has every write so far and can take the next: in service, or up and resting."""

@@ -128,15 +128,6 @@ class GroupWrites:
     def _settings(self) -> Writes:
         return self._group.settings.writes
 
-    def _quorum(self, in_sync: int) -> int:
-        """How many devices must have a write, of so many that are in sync."""
-        quorum = self._settings.quorum
-        if quorum == "all":
-            return in_sync
-        if quorum == "majority":
-            return sum(1 for device in self._group.devices if not device.leaving) // 2 + 1
-        return int(quorum)
-
     def _awaited(self, now: float, until: float) -> bool:
         """Whether to wait for a verdict on a device that is being looked at: it would miss the write."""
         return now < until and any(
@@ -184,7 +175,7 @@ class GroupWrites:
                 [device for device in others if not device.is_backup],
                 [device for device in others if device.is_backup],
             ]
-            write.needed = self._quorum(1 + len(others))
+            write.needed = self.succession.quorum(1 + len(others))
             if write.needed > write.reachable:
                 self._count("not_sent")
                 exchange.finish(Outcome.NO_DEVICE, None)
@@ -266,7 +257,7 @@ class GroupWrites:
             return False
         write.waves = [[each for each in wave if each is not chosen] for wave in write.waves]
         if write.waves:
-            write.needed = self._quorum(write.reachable)
+            write.needed = self.succession.quorum(write.reachable)
         if write.needed > write.reachable:
             return False
         self._send_first(write, chosen, self._group.clock())

@@ -346,7 +346,7 @@ class TestThePrimaryIsLost:
         group.show_equal("a")
         group.open("a")
         assert group.where(group.write()) == ["a"]
-        assert group.group.writes.promoted is None
+        assert group.group.writes.succession.promoted is None
 
     def test_a_primary_that_was_away_while_another_went_first_is_behind(self) -> None:
         group = replicas(PROMOTE)

@@ -200,8 +200,8 @@ def no_success_is_lost(history: History) -> Iterator[str]:
 def logins_follow(history: History) -> Iterator[str]:
     """Who has logged in never hears that a login is needed, and who has not never needs one here.
 
-    But for clients that have sent what no catalogue knows: nobody can say as whom they are logged in since then, so they
-    hear what their device says.
+    But for clients that have sent what no catalogue knows: nobody can say as whom they are logged in since then, so
+    they hear what their device says.
     """
     if not history.promises.sessions:
         return
