@@ -50,9 +50,8 @@ class Pins:
         self.forget(pin)
         for exchange in pin.queue:
             exchange.abandon()
+        pin.close()
         pin.forget_logins()
-        if pin.upstream is not None:
-            pin.upstream.close("its client has left")
 
     def forget(self, pin: Pin) -> None:
         """It holds no place on its device any more."""
