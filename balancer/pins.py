@@ -74,7 +74,7 @@ class Pins:
         """Answer what waited too long, and give up those that found no device in time."""
         for pin in tuple(self.all):
             pin.expire(now)
-            if pin.upstream is None and now >= pin.give_up_at:
+            if not pin.over and pin.upstream is None and now >= pin.give_up_at:
                 self.refuse(pin)
 
     def login_refused(self) -> None:
