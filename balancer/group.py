@@ -183,6 +183,7 @@ class Group:
                 self._hand_on(device, now)
         else:
             if error and owner.takes(attempt, answer, now):
+                self._hand_on(device, now)
                 return
             owner.freed(upstream, now)
             self._hand_on(device, now)

@@ -48,6 +48,7 @@ class Pin(Owner):
         self.logins = logins
         self._pins = pins
         self._ended = ended
+        self._logging_in: Upstream | None = None  # where its logins are being repeated
         self._blocked = False  # stands in its device's list of blocked pins
 
     def submit(self, exchange: Exchange, now: float) -> None:
@@ -59,6 +60,7 @@ class Pin(Owner):
         if self.over:
             upstream.close("its client has left")
         elif self.logins:
+            self._logging_in = upstream
             Replay(upstream, self.logins, self._pins.rules, self._pins.clock, self._logged_in).go_on(now)
         else:
             self.upstream = upstream
@@ -69,16 +71,21 @@ class Pin(Owner):
             login.forget()
         self.logins = ()
         self.upstream = upstream
-        if self.over:
-            upstream.close("its client has left")
-        elif refusal is None:
+        self._logging_in = None
+        if refusal is None:
             self.pump(now)
         else:
             self._pins.login_refused()
             upstream.close("a login was not accepted again")
 
+    def close(self) -> None:
+        """End its connection, also where it is not ready yet: what is forgotten must not be sent."""
+        upstream = self.upstream or self._logging_in
+        if upstream is not None:
+            upstream.close("its client has left")
+
     def forget_logins(self) -> None:
-        """They are not needed again."""
+        """They are not needed again. Nothing may be repeating them."""
         for login in (*self.logins, *self.accepted):
             login.forget()
 
@@ -134,6 +141,7 @@ class Pin(Owner):
     def refused(self) -> None:
         """No device took it: nothing of it reached one, so its client may go on as if it had not asked."""
         self.over = True
+        self.close()
         self.forget_logins()
         self._end(Outcome.NO_DEVICE, lost=False)
 

@@ -50,9 +50,8 @@ class Pins:
         self.forget(pin)
         for exchange in pin.queue:
             exchange.abandon()
+        pin.close()
         pin.forget_logins()
-        if pin.upstream is not None:
-            pin.upstream.close("its client has left")
 
     def forget(self, pin: Pin) -> None:
         """It holds no place on its device any more."""
@@ -75,7 +74,7 @@ class Pins:
         """Answer what waited too long, and give up those that found no device in time."""
         for pin in tuple(self.all):
             pin.expire(now)
-            if pin.upstream is None and now >= pin.give_up_at:
+            if not pin.over and pin.upstream is None and now >= pin.give_up_at:
                 self.refuse(pin)
 
     def login_refused(self) -> None:

@@ -224,8 +224,9 @@ class Session(Owner):
         self._log_in(lane, upstream, now)
 
     def open_failed(self, device: Device, now: float) -> None:
-        self._lane(device).opening -= 1
-        if self.queue:
+        lane = self._lane(device)
+        lane.opening -= 1
+        if self.queue or lane.bound:
             self.pump(now)
 
     def _log_in(self, lane: Lane, upstream: Upstream, now: float) -> None:
@@ -334,6 +335,7 @@ class Session(Owner):
             del self.lanes[upstream.device]
         if self.queue or lane.bound:
             self.pump(now)
+            self._look_for_hope(now)
 
     def _worn(self, standing: Standing, now: float) -> bool:
         settings = self._sessions.rules.settings
@@ -377,5 +379,7 @@ class Session(Owner):
         for lane in tuple(self.lanes.values()):
             for upstream in tuple(lane.upstreams):
                 upstream.close("its clients have left")
+            while lane.bound:
+                lane.bound.popleft().finish(Outcome.LOGIN_LOST, None)
         for login in self.logins:
             login.forget()

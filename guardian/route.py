@@ -41,6 +41,7 @@ class Route:
         self._answered = answered
         self._must_end = must_end
         self._hold: Pin | None = None  # the connection of a request in several parts
+        self._leaving_by: Pin | None = None  # the connection of a logout that is not answered
         self._held_until = now
 
     @property
@@ -56,7 +57,11 @@ class Route:
         in_parts = command.effect is Effect.PINNED or (command.multipart and continues(exchange.request))
         if logs_in and not group.sessions.admits_login(self._identity, now):
             exchange.finish(Outcome.BUSY, None)
-        elif isinstance(owner, Pin):
+            return
+        if self._hold is not None and not in_parts and command.private:
+            owner = self._stay_on_hold(self._hold)
+            exchange.owner = owner
+        if isinstance(owner, Pin):
             if logs_in:
                 exchange.done = self._login_answered
             group.pins.submit(exchange, owner, now)
@@ -82,9 +87,10 @@ class Route:
     def leave(self) -> None:
         """The client is gone."""
         self._become(None)
-        hold, self._hold = self._hold, None
-        if hold is not None:
-            self._group.pins.close(hold)
+        for pin in (self._hold, self._leaving_by):
+            if pin is not None:
+                self._group.pins.close(pin)
+        self._hold = self._leaving_by = None
 
     def _become(self, owner: Pin | Session | None) -> None:
         """From now on requests travel on connections of that owner; let go of what there was."""
@@ -106,7 +112,8 @@ class Route:
 
     def _stay_on_one_device(self, exchange: Exchange, now: float) -> None:
         """From this request on: nobody knows what it changes there."""
-        pin = self._open_pin(exchange, self._pin_ended, now)
+        ended = self._pin_ended if self.owner is None else self._login_gone
+        pin = self._open_pin(exchange, ended, now)
         if pin is not None:
             pin.roams_later = False
             self._become(pin)
@@ -116,6 +123,10 @@ class Route:
         self.owner = None
         if lost:
             self._must_end()
+
+    def _login_gone(self, lost: bool) -> None:
+        """The session was given up for a connection that is lost, or could not be had: the client is nobody now."""
+        self._pin_ended(lost=True)
 
     # --- logging in and out -------------------------------------------------------------------------------------
 
@@ -146,10 +157,12 @@ class Route:
             return
 
         def done(exchange: Exchange) -> None:
+            self._leaving_by = None
             self._group.pins.close(pin)
             self._answered(exchange)
 
         exchange.done = done
+        self._leaving_by = pin
         self._become(None)
         self._group.pins.submit(exchange, pin, now)
 
@@ -182,9 +195,21 @@ class Route:
             return announces_more(exchange.request)
         return not self._group.logins.is_last_part(exchange.code)
 
+    def _stay_on_hold(self, hold: Pin) -> Pin:
+        """Who the client is may change in the middle of its parts: from now on all of it stays where they are.
+
+        Elsewhere the last part would be taken for a whole request; and the parts would go on as who it was.
+        """
+        self._hold = None
+        hold.roams_later = False
+        self._become(hold)
+        return hold
+
     def _hold_ended(self, lost: bool) -> None:
         """What was begun there cannot go on anywhere: a later part sent elsewhere would be taken for a first one."""
         self._hold = None
+        if isinstance(self.owner, Pin):
+            self.owner = None
         if lost:
             self._must_end()
 

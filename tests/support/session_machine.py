@@ -275,10 +275,12 @@ class SessionMachine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
-        for _ in range(25):
-            world.sweep(0.4)
+        for _ in range(400):
+            world.sweep(0.5)
             for device in world.wanted:
                 world.fail_to_open(device.name)
+            if not world.outstanding and not any(party.client.busy for party in self.parties):
+                break
         self.every_client_hears_its_own_answers_in_order()
         for party in self.parties:
             assert len(party.heard) == len(party.asked) or party.link.finishing, "a request has no end"
@@ -287,5 +289,6 @@ class SessionMachine(RuleBasedStateMachine):
             world.leave(party)
         assert not world.group.sessions.all
         assert not world.group.pins.all
-        assert not [line for line in world.open_lines if line.carried or line.upstream.owner is not None]
+        left = [line for line in world.open_lines if line.carried or line.upstream.owner is not None]
+        assert not left, "a connection is open for nobody"
         self.credentials_are_overwritten_when_nobody_needs_them()
