@@ -64,6 +64,7 @@ class Deadlines:
             self._give_up(group.queue.expire(now))
         for session in tuple(group.sessions.waiting):
             self._give_up(session.expire(now))
+        group.sessions.expire_logins(now)
         group.sessions.look(now)
         group.pins.expire(now)
         group.writes.expire(now)

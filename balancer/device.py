@@ -110,6 +110,18 @@ class Device:
         return self.will is Will.READY and self.settings.balancing and not self.leaving and not self.likeness.held
 
     @property
+    def may_have_private(self) -> bool:
+        """Whether one more connection may be opened for a pinned client, those that others wait for counted."""
+        on_their_way = sum(1 for pin in self.pins if pin.upstream is None)
+        return len(self.private) + on_their_way < self.settings.private
+
+    @property
+    def out(self) -> bool:
+        """Whether nothing new may begin there, also on connections that somebody has waited for."""
+        lost = self.health is Health.DOWN and not self.serving
+        return lost or self.leaving or self.will is Will.MAINT or self.health is Health.UNSAFE
+
+    @property
     def is_backup(self) -> bool:
         return self.settings.role is Role.BACKUP
 

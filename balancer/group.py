@@ -64,6 +64,7 @@ class Group:
         self.queue = FairQueue()
         self.proxy_duration = Histogram(bounds)
         self.failovers = 0
+        self._sessions_first = False  # who is handed a device's room first
         self.would_block = 0
         self.observer: Observer | None = None  # told of each exchange as its client gets the answer
         self.arrived = 0  # requests since the retry budget last earned
@@ -179,7 +180,7 @@ class Group:
             if not upstream.free and upstream.has_room:
                 upstream.free = True
                 device.free.append(upstream)
-            if self.queue or device.waiting or device.blocked_pins:
+            if self.queue or device.waiting or device.blocked_pins or self.sessions.waiting:
                 self._hand_on(device, now)
         else:
             if error and owner.takes(attempt, answer, now):
@@ -196,7 +197,10 @@ class Group:
         """A new connection, either shared or for the owner that asked for it."""
         device = upstream.device
         owner = upstream.owner
-        if owner is None:
+        if owner is not None and device.out:
+            upstream.link.close()
+            owner.open_failed(device, now)
+        elif owner is None:
             device.upstreams.add(upstream)
             upstream.free = True
             device.free.append(upstream)
@@ -226,7 +230,9 @@ class Group:
         device.private.discard(upstream)
         self.likeness.lost_connection(device, now)
         owner = upstream.owner
-        if owner is None and upstream.free:
+        if owner is not None:
+            owner.withdraw(upstream)
+        elif upstream.free:
             upstream.free = False
             device.free.remove(upstream)
         requests = 0
@@ -262,8 +268,14 @@ class Group:
 
     def _hand_on(self, device: Device, now: float) -> None:
         """Nobody waits while this device has room."""
-        if self.sessions.waiting:
-            self.sessions.hand_on(now)
+        self._sessions_first = not self._sessions_first  # by turns: neither they nor the others starve
+        if self._sessions_first and self.sessions.waiting:
+            self.sessions.hand_on(device, now)
+        self._hand_on_to_others(device, now)
+        if not self._sessions_first and self.sessions.waiting:
+            self.sessions.hand_on(device, now)
+
+    def _hand_on_to_others(self, device: Device, now: float) -> None:
         while device.blocked_pins and device.outstanding < device.limit:
             device.blocked_pins.popleft().unblocked(now)
         while device.waiting and device.has_room:

@@ -17,7 +17,8 @@ from .wire.message import field, is_error
 if TYPE_CHECKING:
     from .upstream import Upstream
 
-_KEPT_AT_MOST: Final = 10_000  # identities whose failed logins are remembered
+_KEPT_AT_MOST: Final = 10_000  # identities whose refused logins are remembered
+_TRIES_KEPT: Final = 1000
 _REPLAY: Final = GroupCommand(
     code=b"", label="login", effect=Effect.SESSION, multipart=False, known=True, count=CommandCount((1.0,))
 )
@@ -70,13 +71,13 @@ class LoginRules:
         """Whether that answer to a login says yes."""
         if answer is None or is_error(answer):
             return False
-        tag, value = self._success[code]
-        return field(answer, tag) == value
+        expected = self._success.get(code)  # a reload may have taken it out meanwhile
+        return expected is not None and field(answer, expected[0]) == expected[1]
 
     def refused(self, code: bytes, answer: bytes) -> bool:
         """Whether it says no. An answer that says neither asks for more, as a nonce does."""
-        tag, value = self._success[code]
-        return is_error(answer) or field(answer, tag) not in (None, value)
+        expected = self._success.get(code)
+        return is_error(answer) or (expected is not None and field(answer, expected[0]) not in (None, expected[1]))
 
     def holds_elsewhere(self, answer: bytes) -> bool:
         """Whether a successful login is worth the same on another device: not where the device gave out a token."""
@@ -135,33 +136,42 @@ class Replay:
             self._ended(self._upstream, exchange.answer, self._clock())
 
 
-class FailedLogins:
-    """Counts refused logins by identity, so that balancing does not multiply the tries that lock an account.
+class LoginTries:
+    """Limits the logins of an identity that may be wrong, so that balancing does not multiply tries on an account.
 
-    An identity is whatever a client shows of itself (its certificate); those who show nothing count together.
+    Tries that were refused within the window and tries that are not answered yet count together. An identity is
+    whatever a client shows of itself (its certificate); those who show nothing count together.
     """
 
     def __init__(self) -> None:
-        self._failed: dict[Hashable, deque[float]] = {}
+        self._refused: dict[Hashable, deque[float]] = {}
+        self._open: dict[Hashable, int] = {}
 
-    def note(self, identity: Hashable, now: float) -> None:
+    def begin(self, identity: Hashable, most: int, window: float, now: float) -> bool | None:
+        """Whether one more may reach a device now; None: not before one that is under way is answered."""
+        refused = self._refused.get(identity)
+        while refused and refused[0] <= now - window:
+            refused.popleft()
+        count = len(refused) if refused else 0
+        if count >= most:
+            return False
+        if count + self._open.get(identity, 0) >= most:
+            return None
+        self._open[identity] = self._open.get(identity, 0) + 1
+        return True
+
+    def end(self, identity: Hashable, now: float, *, good: bool) -> None:
+        """One that was begun is answered, or nobody will ever know how: that counts as refused."""
+        left = self._open.get(identity, 0) - 1
+        if left > 0:
+            self._open[identity] = left
+        else:
+            self._open.pop(identity, None)
+        if not good:
+            self.refused(identity, now)
+
+    def refused(self, identity: Hashable, now: float) -> None:
         """A device said no."""
-        if len(self._failed) >= _KEPT_AT_MOST and identity not in self._failed:
-            self._failed.pop(next(iter(self._failed)))
-        self._failed.setdefault(identity, deque(maxlen=1000)).append(now)
-
-    def forget(self, identity: Hashable) -> None:
-        """A device said yes."""
-        self._failed.pop(identity, None)
-
-    def too_many(self, identity: Hashable, most: int, window: float, now: float) -> bool:
-        """Whether ``most`` logins were refused within the last ``window`` seconds."""
-        failed = self._failed.get(identity)
-        if failed is None:
-            return False
-        while failed and failed[0] <= now - window:
-            failed.popleft()
-        if not failed:
-            del self._failed[identity]
-            return False
-        return len(failed) >= most
+        if len(self._refused) >= _KEPT_AT_MOST and identity not in self._refused:
+            self._refused.pop(next(iter(self._refused)))
+        self._refused.setdefault(identity, deque(maxlen=_TRIES_KEPT)).append(now)

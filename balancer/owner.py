@@ -35,6 +35,9 @@ class Owner:
         """Something was answered on a connection of it."""
         raise NotImplementedError
 
+    def withdraw(self, upstream: Upstream) -> None:
+        """Send nothing more on a connection: it is gone."""
+
     def connection_lost(self, upstream: Upstream, attempts: list[Attempt], now: float) -> None:
         """A connection is gone, with these attempts on it. Those of an owner that roams are the group's to see to."""
         raise NotImplementedError

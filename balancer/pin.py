@@ -19,6 +19,7 @@ from .snapshot import Outcome
 if TYPE_CHECKING:
     from .device import Device
     from .pins import Pins
+    from .session import Session
     from .upstream import Upstream
 
 
@@ -30,11 +31,11 @@ class Pin(Owner):
     """
 
     def __init__(
-        self, pins: Pins, label: str, ended: Callable[[bool], None], give_up_at: float, logins: tuple[Login, ...] = ()
+        self, pins: Pins, label: str, ended: Callable[[bool], None], give_up_at: float, session: Session | None = None
     ) -> None:
         """``give_up_at``: when to stop looking for a device, seconds of the reactor's clock.
 
-        ``logins`` are repeated on its connection before anything else.
+        The logins of ``session`` are repeated on its connection before anything else.
         """
         self.label = label
         self.device: Device | None = None
@@ -45,7 +46,9 @@ class Pin(Owner):
         self.over = False
         self.accepted: list[Login] = []  # what its client logged in with, on this connection
         self.roams_later = True  # whether what it did so far can be repeated on another device
-        self.logins = logins
+        # Copies: the session may end first.
+        self.logins = tuple(login.copy() for login in session.logins) if session is not None else ()
+        self._session = session
         self._pins = pins
         self._ended = ended
         self._logging_in: Upstream | None = None  # where its logins are being repeated
@@ -75,7 +78,8 @@ class Pin(Owner):
         if refusal is None:
             self.pump(now)
         else:
-            self._pins.login_refused()
+            if self._session is not None:
+                self._session.distrust(upstream.device, now)
             upstream.close("a login was not accepted again")
 
     def close(self) -> None:
@@ -83,6 +87,13 @@ class Pin(Owner):
         upstream = self.upstream or self._logging_in
         if upstream is not None:
             upstream.close("its client has left")
+
+    def stay(self) -> None:
+        """What was done here cannot be repeated elsewhere: this is where its client stays."""
+        self.roams_later = False
+        for login in self.accepted:
+            login.forget()
+        self.accepted.clear()
 
     def forget_logins(self) -> None:
         """They are not needed again. Nothing may be repeating them."""

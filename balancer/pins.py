@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .exchange import Exchange
-from .login import Login, LoginRules
+from .login import LoginRules
 from .pin import Pin
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
     from config import model
+
+    from .session import Session
 
 
 class Pins:
@@ -22,7 +24,6 @@ class Pins:
         self.rules = rules
         self.clock = clock
         self.may_open: Callable[[], bool] = lambda: True  # whether there is room for one more private connection
-        self.replays_refused = 0
         self._scheduler = scheduler
         self._request_timeout = self._queue_timeout = 0.0
 
@@ -31,9 +32,9 @@ class Pins:
         self._request_timeout = settings.request_timeout
         self._queue_timeout = settings.queue.timeout
 
-    def open(self, label: str, ended: Callable[[bool], None], now: float, logins: tuple[Login, ...] = ()) -> Pin | None:
+    def open(self, label: str, ended: Callable[[bool], None], now: float, session: Session | None = None) -> Pin | None:
         """Give a client a device of its own; None where no device can take it."""
-        pin = Pin(self, label, ended, now + self._queue_timeout, tuple(login.copy() for login in logins))
+        pin = Pin(self, label, ended, now + self._queue_timeout, session)
         if self.may_open() and self._find_device(pin):
             return pin
         pin.forget_logins()
@@ -76,10 +77,6 @@ class Pins:
             pin.expire(now)
             if not pin.over and pin.upstream is None and now >= pin.give_up_at:
                 self.refuse(pin)
-
-    def login_refused(self) -> None:
-        """A login that a device accepted once was not accepted on another connection."""
-        self.replays_refused += 1
 
     def refuse(self, pin: Pin) -> None:
         """No device could be connected for it in time."""

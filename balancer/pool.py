@@ -127,16 +127,18 @@ class DeviceKeeper:
     async def _open(self, owner: Owner | None) -> None:
         """Open one connection for the pool, or for an owner."""
         device = self._device
+        upstream: Upstream | None = None
         try:
             upstream = await self._dial(owner)
         except DialError as exc:
             if exc.refused and not device.upstreams:
                 device.tracker.ping_failed(str(exc), self._reactor.clock(), for_certain=True)
                 self._changed()
-            upstream = None
         finally:
             if owner is None:
                 device.dialling -= 1
+            elif upstream is None:
+                self._group.open_failed(owner, device, self._reactor.clock())
             self._work.set()
         now = self._reactor.clock()
         if upstream is not None and owner is None and not self._target():
@@ -144,8 +146,6 @@ class DeviceKeeper:
         elif upstream is not None:
             self._group.upstream_opened(upstream, now)
             self._prober.wake()
-        elif owner is not None:
-            self._group.open_failed(owner, device, now)
         self._reactor.flush()
 
     async def _dial(self, owner: Owner | None) -> Upstream:

@@ -164,7 +164,7 @@ class Scheduler:
         for device in self.trials:
             if device not in avoid and not device.outstanding and not device.pins and device.settings.private:
                 return device
-        fit = [device for device in self.serving if device not in avoid and len(device.pins) < device.settings.private]
+        fit = [device for device in self.serving if device not in avoid and device.may_have_private]
         return min(fit, key=lambda device: (device.outstanding + len(device.pins)) / device.weight, default=None)
 
     def _pick_in_turn(self, now: float, avoid: Collection[Device]) -> Device | None:

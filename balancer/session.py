@@ -64,6 +64,8 @@ class Session(Owner):
         self.logins = logins
         self.clients = 0
         self.over = False
+        self.rules = sessions.rules  # those it was made by: a reload changes what is a login, not what it did
+        self.proven = False  # its login was accepted on a connection that is still there
         self.refused_until = 0.0  # a device did not accept the login: it is tried nowhere before that
         self.queue: deque[Exchange] = deque()
         self.lanes: dict[Device, Lane] = {}
@@ -79,11 +81,13 @@ class Session(Owner):
 
     def submit_again(self, exchange: Exchange, now: float) -> None:
         """A device lost it: to another one, before everything that waits."""
-        if not self._place(exchange, now):
+        if self.over:
+            exchange.finish(Outcome.LOGIN_LOST, None)
+        elif not self._place(exchange, now):
             exchange.wait_until = exchange.deadline
             exchange.queued = True
             self.queue.appendleft(exchange)
-            self._sessions.waiting.add(self)
+            self._sessions.waiting[self] = None
             self._look_for_hope(now)
 
     def submit_to(self, device: Device, exchange: Exchange, now: float) -> None:
@@ -95,7 +99,7 @@ class Session(Owner):
         lane.bound.append(exchange)
         self._pump_bound(lane, now)
         if lane.bound:
-            self._sessions.waiting.add(self)
+            self._sessions.waiting[self] = None
 
     def _wait(self, exchange: Exchange, now: float) -> None:
         if self._sessions.hopeless():
@@ -104,7 +108,7 @@ class Session(Owner):
             exchange.finish(Outcome.BUSY, None)
         else:
             self.queue.append(exchange)
-            self._sessions.waiting.add(self)
+            self._sessions.waiting[self] = None
             self._look_for_hope(now)
 
     def _place(self, exchange: Exchange, now: float) -> bool:
@@ -162,8 +166,12 @@ class Session(Owner):
             kept: deque[Exchange] = deque()
             while self.queue:
                 exchange = self.queue.popleft()
-                if not exchange.finished and not self._place(exchange, now):
-                    kept.append(exchange)
+                if exchange.finished or self._place(exchange, now):
+                    continue
+                kept.append(exchange)
+                if not exchange.tried and not exchange.command.own_device:
+                    break  # whatever has no room then has none for those behind it
+            kept.extend(self.queue)
             self.queue = kept
             for lane in tuple(self.lanes.values()):
                 if lane.bound:
@@ -171,7 +179,7 @@ class Session(Owner):
         finally:
             self._pumping = False
         if not self.queue and not any(lane.bound for lane in self.lanes.values()):
-            self._sessions.waiting.discard(self)
+            self._sessions.waiting.pop(self, None)
 
     def _pump_bound(self, lane: Lane, now: float) -> None:
         while lane.bound and lane.free and lane.device.outstanding < lane.device.limit:
@@ -187,9 +195,15 @@ class Session(Owner):
         """A connection on which its logins were just accepted, and on which nothing is outstanding."""
         assert not upstream.outstanding
         upstream.owner = self
+        self.proven = True
         lane = self._lane(upstream.device)
         lane.upstreams[upstream] = Standing(now)
         self._free(lane, upstream)
+
+    def enough(self, device: Device) -> bool:
+        """Whether it has all the connections to a device that it may have."""
+        lane = self.lanes.get(device)
+        return lane is not None and len(lane.upstreams) + lane.opening >= device.settings.connections
 
     def _lane(self, device: Device) -> Lane:
         lane = self.lanes.get(device)
@@ -205,6 +219,7 @@ class Session(Owner):
         if (
             self.over
             or self._locked_out(now)
+            or (not self.proven and self._trying)
             or lane.opening > waiting
             or open_or_asked >= device.settings.connections
             or len(device.private) + lane.opening >= device.settings.private
@@ -213,6 +228,14 @@ class Session(Owner):
             return
         lane.opening += 1
         device.keeper.open_private(self)
+
+    @property
+    def _trying(self) -> bool:
+        """Whether a login is about to be repeated somewhere. While none is proven, one at a time is tried."""
+        return any(
+            lane.opening or any(standing.replaying for standing in lane.upstreams.values())
+            for lane in self.lanes.values()
+        )
 
     def opened(self, upstream: Upstream, now: float) -> None:
         lane = self._lane(upstream.device)
@@ -236,7 +259,7 @@ class Session(Owner):
             lane.free.remove(upstream)
         lane.upstreams[upstream].replaying = True
         sessions = self._sessions
-        Replay(upstream, self.logins, sessions.rules, sessions.clock, self._logged_in).go_on(now)
+        Replay(upstream, self.logins, self.rules, sessions.clock, self._logged_in).go_on(now)
 
     def _logged_in(self, upstream: Upstream, refusal: bytes | None, now: float) -> None:
         lane = self.lanes[upstream.device]
@@ -247,6 +270,7 @@ class Session(Owner):
             self._refused(upstream, now)
             return
         standing.replaying = False
+        self.proven = True
         standing.began = standing.used = now
         standing.requests = 0
         self._sessions.count("replayed")
@@ -258,14 +282,17 @@ class Session(Owner):
         self.pump(now)
 
     def _refused(self, upstream: Upstream, now: float) -> None:
+        self.distrust(upstream.device, now)
+        upstream.close("its login was not accepted")
+        self._look_for_hope(now)
+
+    def distrust(self, device: Device, now: float) -> None:
         """A device does not accept the login that another one did: it is not tried on further ones for a while.
 
         A password may have been changed; each further try would count against its account.
         """
-        self._sessions.replay_refused(self, upstream.device, now)
-        self.refused_until = now + self._sessions.rules.settings.failure_window
-        upstream.close("its login was not accepted")
-        self._look_for_hope(now)
+        self._sessions.replay_refused(self, device, now)
+        self.refused_until = now + self.rules.settings.failure_window
 
     def _locked_out(self, now: float) -> bool:
         return now < self.refused_until
@@ -322,20 +349,23 @@ class Session(Owner):
         if self.queue or lane.bound:
             self.pump(now)
 
-    def connection_lost(self, upstream: Upstream, attempts: list[Attempt], now: float) -> None:
-        lane = self.lanes[upstream.device]
+    def withdraw(self, upstream: Upstream) -> None:
         if upstream.free:
             upstream.free = False
-            lane.free.remove(upstream)
+            self.lanes[upstream.device].free.remove(upstream)
+
+    def connection_lost(self, upstream: Upstream, attempts: list[Attempt], now: float) -> None:
+        lane = self._lane(upstream.device)
+        self.withdraw(upstream)
         standing = lane.upstreams.pop(upstream, None)
-        if standing is not None:
-            for exchange in standing.again:  # it was refused there, so no device has run it
-                self._sessions.send_elsewhere(exchange, upstream.device, now)
+        self.proven = any(not each.replaying for known in self.lanes.values() for each in known.upstreams.values())
         if not lane.upstreams and not lane.opening and not lane.bound:
-            del self.lanes[upstream.device]
+            self.lanes.pop(upstream.device, None)
         if self.queue or lane.bound:
             self.pump(now)
-            self._look_for_hope(now)
+        for exchange in tuple(standing.again) if standing is not None else ():
+            exchange.relogged = False  # another device may ask for a login of its own
+            self._sessions.send_elsewhere(exchange, upstream.device, now)  # it was refused, so no device has run it
 
     def _worn(self, standing: Standing, now: float) -> bool:
         settings = self._sessions.rules.settings
@@ -346,6 +376,10 @@ class Session(Owner):
         idle = self._sessions.rules.settings.idle
         for lane in tuple(self.lanes.values()):
             for upstream, standing in tuple(lane.upstreams.items()):
+                for exchange in tuple(standing.again):
+                    if now >= exchange.deadline:
+                        standing.again.remove(exchange)
+                        exchange.finish(Outcome.TIMEOUT, None)
                 if not upstream.outstanding and not standing.replaying:
                     if self._worn(standing, now):
                         upstream.close("its login is old")
@@ -375,7 +409,7 @@ class Session(Owner):
         for exchange in self.queue:
             exchange.abandon()
         self.queue.clear()
-        self._sessions.waiting.discard(self)
+        self._sessions.waiting.pop(self, None)
         for lane in tuple(self.lanes.values()):
             for upstream in tuple(lane.upstreams):
                 upstream.close("its clients have left")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from .login import FailedLogins, Login, LoginRules
+from .login import Login, LoginRules, LoginTries
 from .pin import Pin
 from .session import Session
+from .snapshot import Outcome
 
 if TYPE_CHECKING:
     from config import model
@@ -26,7 +28,7 @@ class Sessions:
 
     def __init__(self, group: Group, scheduler: Scheduler, rules: LoginRules, clock: Callable[[], float]) -> None:
         self.all: set[Session] = set()
-        self.waiting: set[Session] = set()  # those with requests that wait for a connection or for room
+        self.waiting: dict[Session, None] = {}  # those with requests that wait for a connection or for room
         self.rules = rules
         self.scheduler = scheduler
         self.clock = clock
@@ -34,21 +36,55 @@ class Sessions:
         self.results: dict[str, int] = {}  # logins by result: ok, refused, limited, replayed, replay_refused, expired
         self._group = group
         self._by_key: dict[Hashable, Session] = {}
-        self._failed = FailedLogins()
+        self._tries = LoginTries()
+        self._held_back: dict[Hashable, deque[tuple[Exchange, Callable[[float], None]]]] = {}  # logins, by identity
+        self._queue_timeout = 0.0
         self._looked = 0.0
 
     def configure(self, settings: model.Group, rules: LoginRules) -> None:
         self.rules = rules
         self.queue_size = settings.queue.size
+        self._queue_timeout = settings.queue.timeout
 
     # --- logins -------------------------------------------------------------------------------------------------
 
-    def admits_login(self, identity: Hashable, now: float) -> bool:
-        """Whether a login of that identity may reach a device; not after too many that were refused."""
+    def begin_login(self, identity: Hashable, exchange: Exchange, go: Callable[[float], None], now: float) -> None:
+        """Let a login reach a device with ``go(now)``: at once, or when one that is under way was answered.
+
+        After too many that were refused it is answered here. Whoever went calls `end_login`.
+        """
+        if not self._admit(identity, exchange, go, now):
+            exchange.wait_until = now + self._queue_timeout
+            self._held_back.setdefault(identity, deque()).append((exchange, go))
+
+    def end_login(self, identity: Hashable, now: float, *, good: bool) -> None:
+        """A login that went is answered; ``good``: with yes, or no device saw it."""
+        self._tries.end(identity, now, good=good)
+        waiting = self._held_back.get(identity)
+        while waiting:
+            exchange, go = waiting[0]
+            if not exchange.finished and not self._admit(identity, exchange, go, now):
+                return
+            waiting.popleft()
+        self._held_back.pop(identity, None)
+
+    def said_no(self, exchange: Exchange) -> bool:
+        """Whether a device refused that login, or may have."""
+        if exchange.outcome is not Outcome.OK or exchange.answer is None:
+            return True
+        return self.rules.refused(exchange.code, exchange.answer)
+
+    def _admit(self, identity: Hashable, exchange: Exchange, go: Callable[[float], None], now: float) -> bool:
+        """False where it has to wait."""
         settings = self.rules.settings
-        if self._failed.too_many(identity, settings.failures, settings.failure_window, now):
-            self.count("limited")
+        admitted = self._tries.begin(identity, settings.failures, settings.failure_window, now)
+        if admitted is None:
             return False
+        if admitted:
+            go(now)
+        else:
+            self.count("limited")
+            exchange.finish(Outcome.BUSY, None)
         return True
 
     def login_answered(self, identity: Hashable, pin: Pin, exchange: Exchange, now: float) -> Session | None:
@@ -61,14 +97,14 @@ class Sessions:
             if answer is not None and self.rules.refused(exchange.code, answer):
                 self.count("refused")
             else:
-                pin.roams_later = False  # a login in several steps cannot be repeated
-            self._failed.note(identity, now)
+                pin.stay()  # a login in several steps cannot be repeated
             return None
         assert answer is not None
         self.count("ok")
-        self._failed.forget(identity)
-        pin.accepted.append(Login(exchange.request, exchange.code, exchange.context))
-        pin.roams_later = pin.roams_later and self.rules.holds_elsewhere(answer)
+        if not self.rules.holds_elsewhere(answer):
+            pin.stay()
+        if pin.roams_later:
+            pin.accepted.append(Login(exchange.request, exchange.code, exchange.context))
         if not pin.roams_later or len(pin.accepted) < self.rules.settings.logins_required or pin.upstream is None:
             return None
         return self._begin(identity, pin, now)
@@ -89,8 +125,12 @@ class Sessions:
             pin.forget_logins()
         pin.over = True
         self._group.pins.forget(pin)
-        session.adopt(upstream, now)
         session.clients += 1
+        if session.enough(upstream.device):
+            upstream.close("its session has enough connections there")
+        else:
+            session.adopt(upstream, now)
+        session.pump(now)
         return session
 
     def _key(self, identity: Hashable, logins: tuple[Login, ...]) -> Hashable:
@@ -135,7 +175,7 @@ class Sessions:
 
     def replay_refused(self, session: Session, device: Device, now: float) -> None:
         self.count("replay_refused")
-        self._failed.note(session.identity, now)
+        self._tries.refused(session.identity, now)
         self._group.tell("login not accepted again", device=device.name)
 
     def take_bound(self, device: Device) -> list[Exchange]:
@@ -144,10 +184,23 @@ class Sessions:
 
     # --- time ---------------------------------------------------------------------------------------------------
 
-    def hand_on(self, now: float) -> None:
-        """Some device has room again."""
+    def hand_on(self, device: Device, now: float) -> None:
+        """This device has room again: the session that has waited longest goes first, and then waits longest again."""
         for session in tuple(self.waiting):
+            if device.outstanding >= device.limit:
+                return
+            self.waiting.pop(session, None)
+            self.waiting[session] = None
             session.pump(now)
+
+    def expire_logins(self, now: float) -> None:
+        """Answer logins that were held back for too long."""
+        for identity, waiting in tuple(self._held_back.items()):
+            while waiting and (waiting[0][0].finished or now >= waiting[0][0].wait_until):
+                exchange, _ = waiting.popleft()
+                exchange.finish(Outcome.BUSY, None)
+            if not waiting:
+                self._held_back.pop(identity, None)
 
     def look(self, now: float) -> None:
         if now - self._looked >= _LOOK_EVERY:

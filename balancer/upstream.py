@@ -112,6 +112,7 @@ class Upstream(LinkHandler):
         if self._framing is not _EXCRYPT:
             data = encode(self._framing, data)
         link = self.link
+        assert link.open, "a request was about to be written to a connection that is gone"
         attempt = Attempt(exchange, self, self.device, link.queued, now)
         self.outstanding.append(attempt)
         exchange.attempts += 1

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from . import identity_rules, ping_request, tls_rules, writes_rules
+from . import identity_rules, ping_request, session_rules, tls_rules, writes_rules
 from .catalogue import Catalogue
 from .function_rules import check_functions, check_nested
 from .model import DEFAULT_ERRORS, Bind, GroupType, Role
@@ -113,6 +113,8 @@ def _group(group: Draft, catalogue: Catalogue, report: Report) -> None:
     if group.known("identity"):
         identity_rules.check(group, devices, catalogue, report)
     check_nested(group, report)
+    if group.known("sessions"):
+        session_rules.check(group.values["sessions"], catalogue, report)
     if group.known("writes"):
         whole = group.known("devices") and "devices" not in group.partial
         writes_rules.check(group, devices if whole else None, catalogue, report)

@@ -8,6 +8,7 @@ for good. Parts of one request hold a connection from the first to the last.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from balancer.exchange import Exchange
 from balancer.group import Group
@@ -17,6 +18,7 @@ from balancer.snapshot import Outcome
 from balancer.wire.message import announces_more, continues
 from config.catalogue import Effect
 
+_NEVER_SEEN = (Outcome.NO_DEVICE, Outcome.BUSY, Outcome.LOGIN_LOST)  # by a device
 _ANSWERED = (Outcome.OK, Outcome.DEVICE_ERROR)
 
 
@@ -42,7 +44,9 @@ class Route:
         self._must_end = must_end
         self._hold: Pin | None = None  # the connection of a request in several parts
         self._leaving_by: Pin | None = None  # the connection of a logout that is not answered
+        self._hold_code = b""  # of the request in parts
         self._held_until = now
+        self._login_open = False  # a login of it went to a device and is not answered
 
     @property
     def kind(self) -> str:
@@ -55,21 +59,18 @@ class Route:
         group, command, owner = self._group, exchange.command, self.owner
         logs_in = group.logins.is_login(exchange.code)
         in_parts = command.effect is Effect.PINNED or (command.multipart and continues(exchange.request))
-        if logs_in and not group.sessions.admits_login(self._identity, now):
-            exchange.finish(Outcome.BUSY, None)
-            return
         if self._hold is not None and not in_parts and command.private:
             owner = self._stay_on_hold(self._hold)
             exchange.owner = owner
-        if isinstance(owner, Pin):
-            if logs_in:
-                exchange.done = self._login_answered
+        if logs_in:
+            group.sessions.begin_login(self._identity, exchange, partial(self._log_in, exchange), now)
+        elif isinstance(owner, Pin):
+            if command.private:
+                owner.stay()
             group.pins.submit(exchange, owner, now)
-        elif logs_in:
-            self._log_in(exchange, now)
         elif group.logins.is_logout(exchange.code):
             self._log_out(exchange, now)
-        elif self._hold is not None and (in_parts or command.multipart):
+        elif self._hold is not None and (in_parts or exchange.code == self._hold_code):
             self._submit_part(exchange, self._hold, now)
         elif in_parts:
             self._submit_first_part(exchange, now)
@@ -85,7 +86,8 @@ class Route:
         return self._hold is not None and now >= self._held_until
 
     def leave(self) -> None:
-        """The client is gone."""
+        """The client is gone. A login whose answer nobody waits for counts as refused."""
+        self._end_login(good=False)
         self._become(None)
         for pin in (self._hold, self._leaving_by):
             if pin is not None:
@@ -102,8 +104,8 @@ class Route:
 
     def _open_pin(self, exchange: Exchange, ended: Callable[[bool], None], now: float) -> Pin | None:
         """A connection of its own, logged in as the client is; None, and the exchange ended, where none can be had."""
-        logins = self.owner.logins if isinstance(self.owner, Session) else ()
-        pin = self._group.pins.open(exchange.code.decode("ascii"), ended, now, logins)
+        session = self.owner if isinstance(self.owner, Session) else None
+        pin = self._group.pins.open(exchange.code.decode("ascii"), ended, now, session)
         if pin is None:
             exchange.finish(Outcome.NO_DEVICE, None)
         else:
@@ -131,24 +133,38 @@ class Route:
     # --- logging in and out -------------------------------------------------------------------------------------
 
     def _log_in(self, exchange: Exchange, now: float) -> None:
-        """A login begins anew, on a connection that nobody has used: what the client was before is over."""
+        """A login begins anew, on a connection that nobody has used: what the client was before is over.
+
+        Unless it stays on one connection anyway.
+        """
+        exchange.done = self._login_answered
+        self._login_open = True
+        if isinstance(self.owner, Pin):
+            exchange.owner = self.owner
+            self._group.pins.submit(exchange, self.owner, now)
+            return
         self._become(None)
         pin = self._open_pin(exchange, self._pin_ended, now)
         if pin is not None:
             self._become(pin)
-            exchange.done = self._login_answered
             self._group.pins.submit(exchange, pin, now)
 
     def _login_answered(self, exchange: Exchange) -> None:
         """Decides what the client is from now on, before the answer is passed on and the next request comes."""
-        pin = self.owner
+        pin, sessions = self.owner, self._group.sessions
         if isinstance(pin, Pin) and exchange.owner is pin and exchange.outcome in _ANSWERED:
-            session = self._group.sessions.login_answered(self._identity, pin, exchange, self._group.clock())
+            session = sessions.login_answered(self._identity, pin, exchange, self._group.clock())
             if session is not None:
                 self.owner = session
             elif pin.roams_later and not pin.accepted:
                 self._become(None)  # refused: it is nobody
         self._answered(exchange)
+        self._end_login(good=exchange.outcome in _NEVER_SEEN or not sessions.said_no(exchange))
+
+    def _end_login(self, *, good: bool) -> None:
+        if self._login_open:
+            self._login_open = False
+            self._group.sessions.end_login(self._identity, self._group.clock(), good=good)
 
     def _log_out(self, exchange: Exchange, now: float) -> None:
         """On a connection of its own, since others may share the session; then the client is anonymous."""
@@ -172,7 +188,7 @@ class Route:
         """From the first part to the last, all travel on one connection that nobody else uses."""
         hold = self._open_pin(exchange, self._hold_ended, now)
         if hold is not None:
-            self._hold = hold
+            self._hold, self._hold_code = hold, exchange.code
             self._submit_part(exchange, hold, now)
 
     def _submit_part(self, exchange: Exchange, hold: Pin, now: float) -> None:
@@ -183,12 +199,16 @@ class Route:
     def _part_answered(self, exchange: Exchange) -> None:
         hold = self._hold
         if hold is not None and exchange.owner is hold and not hold.over:
-            if exchange.outcome is Outcome.OK and self._more_follow(exchange):
+            if exchange.outcome is Outcome.OK and (self._more_follow(exchange) or self._of_others(exchange)):
                 self._held_until = self._group.clock() + self._group.settings.sessions.hold
             else:
                 self._hold = None
                 self._group.pins.close(hold)
         self._answered(exchange)
+
+    def _of_others(self, exchange: Exchange) -> bool:
+        """Whether it is a part of another request than the one whose parts the connection was opened for."""
+        return exchange.command.multipart and exchange.code != self._hold_code
 
     def _more_follow(self, exchange: Exchange) -> bool:
         if exchange.command.multipart:
