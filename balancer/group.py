@@ -179,7 +179,7 @@ class Group:
             if not upstream.free and upstream.has_room:
                 upstream.free = True
                 device.free.append(upstream)
-            if self.queue or device.waiting or device.blocked_pins:
+            if self.queue or device.waiting or device.blocked_pins or self.sessions.waiting:
                 self._hand_on(device, now)
         else:
             if error and owner.takes(attempt, answer, now):
