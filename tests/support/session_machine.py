@@ -115,6 +115,17 @@ class SessionMachine(RuleBasedStateMachine):
             self.world.step()
 
     @precondition(lambda self: self.parties)
+    @rule(user=st.sampled_from(sorted(PASSWORDS)), stranger=st.sampled_from((None, *NAMES)))
+    def all_log_in_and_work(self, user: bytes, stranger: str | None) -> None:
+        """In the same words; one device may not know them."""
+        if stranger is not None:
+            self.world.passwords[stranger][user] = b"new"
+        for party in self.parties:
+            self.world.say(party, self.world.login(party, user), *(self._request(party, "read") for _ in range(3)))
+        for _ in range(8):
+            self.world.step()
+
+    @precondition(lambda self: self.parties)
     @rule(which=picks, politely=st.booleans())
     def leave(self, which: int, politely: bool) -> None:
         party = self.parties[which % len(self.parties)]
@@ -251,7 +262,7 @@ class SessionMachine(RuleBasedStateMachine):
                 for device in serving:
                     lane = session.lanes.get(device)
                     room = lane is not None and lane.free and device.outstanding < device.limit
-                    assert exchange.finished or not room or device in group.avoided(exchange)
+                    assert exchange.finished or not room or device in group.resending.avoided(exchange)
             for device, lane in session.lanes.items():
                 assert not (lane.bound and lane.free and device.outstanding < device.limit)
                 asked = sum(owner is session for owner in self.world.keepers[device].wanted)
