@@ -388,7 +388,9 @@ class World(FakeGroup):
     def held(self) -> set[Owner]:
         """What the clients that are there have, and the writes under way that outlive theirs."""
         routes = [party.client.route for party in self.parties if not party.gone]
-        found: set[Owner] = {each for route in routes for each in (route.owner, route._hold, route._leaving_by) if each is not None}
+        found: set[Owner] = {
+            each for route in routes for each in (route.owner, route._hold, route._leaving_by) if each is not None
+        }
         write = self.group.writes.current
         if write is not None and write.exchange.owner is not None:
             found.add(write.exchange.owner)
