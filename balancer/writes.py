@@ -296,12 +296,8 @@ class GroupWrites:
             write.asked = list(wave)
             now = self._group.clock()
             for device in wave:
-                leg = self._leg(
-                    write,
-                    now + self._group.settings.request_timeout,
-                    now,
-                    partial(self._other_ended, write, device),
-                )
+                deadline = now + self._group.settings.request_timeout
+                leg = self._leg(write, deadline, now, partial(self._other_ended, write, device))
                 if in_sync(device):
                     self._group.submit_to(device, leg, now)
                 else:
