@@ -62,6 +62,7 @@ class Device:
         self.will = Will.READY
         self.will_since = 0.0
         self.likeness = DeviceLikeness()
+        self.lacks = 0  # while it is behind: the number of the first write that it lacks or may lack; it has all before
         self.lagging = False  # success of a write was told that it has not answered yet: it serves nothing until then
         self.health_told = tracker.health  # what operators were last told
         self.leaving = False  # a reload took it out of the configuration

@@ -228,22 +228,23 @@ class GroupLikeness:
     def _sets_the_standard(self, device: Device) -> bool:
         """Whether what this device shows is right by definition: the primary, while nothing speaks against it.
 
-        Where nothing was seen yet, as after a start, and the primary is known to be behind, somebody who is not.
+        Where nothing was seen yet, as after a start, and the primary is known to be behind: somebody who is not. Where
+        all are behind: who lacks least.
         """
         known = device.likeness
-        if self.kept is None and not known.vouched:
-            return device is self._first_standard()
-        in_order = known.state is Likeness.ALIKE and not device.tracker.is_behind
-        return _is_primary(device) and (in_order or known.vouched)
-
-    def _first_standard(self) -> Device | None:
-        present = [device for device in self.devices if not device.leaving]
-        primary = next((device for device in present if _is_primary(device)), None)
-        current = [device for device in present if not device.tracker.is_behind]
-        if primary is None or primary in current or not current:  # where all are in doubt, it is as good as any
-            return primary
-        reachable = [device for device in current if _reachable(device)]
-        return min(reachable, key=lambda device: device.is_backup, default=None)
+        present = [each for each in self.devices if not each.leaving]
+        current = [each for each in present if not each.tracker.is_behind]
+        if known.vouched:
+            return _is_primary(device)
+        if not current:
+            # It has every write that a client was told of; of one in doubt it may have either outcome.
+            return device is max(present, key=lambda each: (each.lacks, _is_primary(each), not each.is_backup))
+        if self.kept is not None:
+            return _is_primary(device) and known.state is Likeness.ALIKE and device in current
+        if any(_is_primary(each) for each in current):
+            return _is_primary(device)
+        stand_in = min(filter(_reachable, current), key=lambda each: each.is_backup, default=None)
+        return device is stand_in
 
     def _keep(self, device: Device, portrait: Portrait, now: float) -> None:
         """This is what devices have to be like from now on."""

@@ -90,6 +90,7 @@ class GroupWrites:
         """A device has come to the group; it may have been here before."""
         mark = self.behind.get(device.name)
         if mark is not None and not device.leaving and not device.tracker.is_behind:
+            device.lacks = mark.number
             self._group.likeness.fell_behind(device, mark.reason, now)
             self._tell("device behind", device=device.name, reason=mark.reason)
 
@@ -295,12 +296,8 @@ class GroupWrites:
             write.asked = list(wave)
             now = self._group.clock()
             for device in wave:
-                leg = self._leg(
-                    write,
-                    now + self._group.settings.request_timeout,
-                    now,
-                    partial(self._other_ended, write, device),
-                )
+                deadline = now + self._group.settings.request_timeout
+                leg = self._leg(write, deadline, now, partial(self._other_ended, write, device))
                 if in_sync(device):
                     self._group.submit_to(device, leg, now)
                 else:
@@ -338,6 +335,8 @@ class GroupWrites:
         """Success as soon as the quorum has it, doubt as soon as it cannot be reached any more."""
         exchange = write.exchange
         exchange.device_seconds = self._group.clock() - write.sent_at
+        if self._settings.quorum == "all":
+            write.needed = min(write.needed, write.reachable)  # who fell out is in sync no more, and serves nothing
         if write.have >= write.needed:
             self._hold_back(write)
             exchange.finish(Outcome.OK, write.answer)
@@ -375,6 +374,7 @@ class GroupWrites:
         now = self._group.clock()
         mark = Mark(number=write.number, code=write.exchange.command.label, outcome=outcome)
         self.behind[device.name] = mark
+        device.lacks = mark.number
         self.journal.tell(device.name, mark)
         self._group.likeness.fell_behind(device, mark.reason, now)
         self._tell("device behind", device=device.name, reason=mark.reason)

@@ -449,6 +449,17 @@ class TestAfterAStart:
         world.check("p")
         assert not world.fake["p"].tracker.is_behind
 
+    def test_where_all_are_behind_who_lacks_least_speaks_for_them(self) -> None:
+        """The primary missed a write that only b has; b may have one more."""
+        world = World(LikenessAction.ENFORCE)
+        world.check("p", "a", "b")
+        for device in world.fake.group.devices:
+            device.lacks = 8 if device.name == "b" else 7
+            world.likeness.fell_behind(device, "missed a write", world.fake.now)
+        world.shows = {"b": portrait("new", writes=2), **dict.fromkeys("paz", portrait("old", writes=2))}
+        world.check("p", "b", "p", "a")
+        assert [world.fake[name].tracker.is_behind for name in "pab"] == [True, True, False]
+
     def test_where_all_are_in_doubt_the_primary_speaks_for_them(self) -> None:
         world = World(LikenessAction.ENFORCE)
         for device in world.fake.group.devices:

@@ -114,8 +114,19 @@ class TestQuorum:
         assert asked.outcome is Outcome.OK
         assert group.behind() == {"b"}
 
-    def test_one_that_is_lost_on_the_way_leaves_the_client_in_doubt(self) -> None:
+    def test_all_leaves_out_who_is_lost_on_the_way(self) -> None:
+        """It serves nothing any more: everybody who does has the write."""
         group = replicas()
+        asked = group.write()
+        group.run("a", asked)
+        group.cut("b", asked)
+        assert asked.outcome is None
+        group.run("spare", asked)
+        assert asked.outcome is Outcome.OK
+        assert group.behind() == {"b"}
+
+    def test_a_number_that_is_missed_on_the_way_leaves_the_client_in_doubt(self) -> None:
+        group = replicas(Writes(quorum="3"))
         asked = group.write()
         group.run("a", asked)
         group.cut("b", asked)

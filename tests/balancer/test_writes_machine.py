@@ -152,7 +152,7 @@ class WritesMachine(RuleBasedStateMachine):
 
     def reference(self) -> str:
         in_sync = [name for name in NAMES if name not in self.group.behind()]
-        return in_sync[0] if in_sync else NAMES[0]
+        return in_sync[0] if in_sync else max(NAMES, key=lambda name: (self.group[name].lacks, name == "a"))
 
     @precondition(lambda self: self.quiet)
     @rule(name=names, synchronise=st.booleans())
