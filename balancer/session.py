@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from .fair import still_waiting
+from .lane import Lane, Standing
 from .login import Login, Replay
 from .owner import Owner
 from .snapshot import Outcome
@@ -22,32 +23,6 @@ if TYPE_CHECKING:
     from .exchange import Attempt, Exchange
     from .sessions import Sessions
     from .upstream import Upstream
-
-
-class Standing:
-    """What a session knows of one of its connections."""
-
-    __slots__ = ("again", "began", "replaying", "requests", "used")
-
-    def __init__(self, now: float) -> None:
-        self.began = now  # when the login was accepted there
-        self.used = now
-        self.requests = 0  # answered since then
-        self.replaying = False
-        self.again: deque[Exchange] = deque()  # to be sent once the login was repeated
-
-
-class Lane:
-    """A session's connections to one device."""
-
-    __slots__ = ("bound", "device", "free", "opening", "upstreams")
-
-    def __init__(self, device: Device) -> None:
-        self.device = device
-        self.upstreams: dict[Upstream, Standing] = {}
-        self.free: deque[Upstream] = deque()  # those that are logged in and have room
-        self.opening = 0  # connections that were asked for
-        self.bound: deque[Exchange] = deque()  # for this device and no other
 
 
 class Session(Owner):
