@@ -338,6 +338,7 @@ class Session(Owner):
             self.lanes.pop(upstream.device, None)
         if self.queue or lane.bound:
             self.pump(now)
+            self._look_for_hope(now)
         for exchange in tuple(standing.again) if standing is not None else ():
             exchange.relogged = False  # another device may ask for a login of its own
             self._sessions.send_elsewhere(exchange, upstream.device, now)  # it was refused, so no device has run it

@@ -53,19 +53,31 @@ class Sessions:
 
         After too many that were refused it is answered here. Whoever went calls `end_login`.
         """
-        if not self._admit(identity, exchange, go, now):
-            exchange.wait_until = now + self._queue_timeout
-            self._held_back.setdefault(identity, deque()).append((exchange, go))
+        exchange.wait_until = now + self._queue_timeout
+        self._held_back.setdefault(identity, deque()).append((exchange, go))
+        self._let_go(identity, now)
 
     def end_login(self, identity: Hashable, now: float, *, good: bool) -> None:
         """A login that went is answered; ``good``: with yes, or no device saw it."""
         self._tries.end(identity, now, good=good)
-        waiting = self._held_back.get(identity)
-        while waiting:
+        self._let_go(identity, now)
+
+    def _let_go(self, identity: Hashable, now: float) -> None:
+        """Send or answer the logins that need not wait any longer. Each may end, and come back here, at once."""
+        settings = self.rules.settings
+        while waiting := self._held_back.get(identity):
             exchange, go = waiting[0]
-            if not exchange.finished and not self._admit(identity, exchange, go, now):
+            admitted: bool | None = False
+            if not exchange.finished:
+                admitted = self._tries.begin(identity, settings.failures, settings.failure_window, now)
+            if admitted is None:
                 return
             waiting.popleft()
+            if admitted:
+                go(now)
+            elif not exchange.finished:
+                self.count("limited")
+                exchange.finish(Outcome.BUSY, None)
         self._held_back.pop(identity, None)
 
     def said_no(self, exchange: Exchange) -> bool:

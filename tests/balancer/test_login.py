@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from balancer.login import FailedLogins, Login, LoginRules
+from balancer.login import Login, LoginRules, LoginTries
 from config.model import Sessions
 
 
@@ -40,12 +40,29 @@ def test_only_an_error_asks_for_a_login() -> None:
     assert not rules.asks_for_login(b"[AOERRO;BBINVALID;]")
 
 
-def test_failed_logins_count_within_their_window_and_by_identity() -> None:
-    failed = FailedLogins()
+def test_refused_tries_count_within_their_window_and_by_identity() -> None:
+    tries = LoginTries()
     for when in (0.0, 1.0, 2.0):
-        failed.note("one", when)
-    assert failed.too_many("one", 3, 10.0, 9.9)
-    assert not failed.too_many("one", 3, 10.0, 10.0)
-    assert not failed.too_many("two", 1, 10.0, 2.0)
-    failed.forget("one")
-    assert not failed.too_many("one", 1, 10.0, 2.0)
+        assert tries.begin("one", 3, 10.0, when) is True
+        tries.end("one", when, good=False)
+    assert tries.begin("one", 3, 10.0, 9.9) is False
+    assert tries.begin("two", 1, 10.0, 9.9) is True
+    assert tries.begin("one", 3, 10.0, 10.0) is True, "the first is out of the window"
+
+
+def test_a_try_that_is_not_answered_counts_until_it_is() -> None:
+    tries = LoginTries()
+    assert [tries.begin("one", 3, 10.0, 0.0) for _ in range(4)] == [True, True, True, None]
+    tries.end("one", 1.0, good=True)
+    assert tries.begin("one", 3, 10.0, 1.0) is True
+    tries.end("one", 1.0, good=False)
+    assert tries.begin("one", 3, 10.0, 1.0) is None, "two are open and one was refused"
+
+
+def test_a_good_login_takes_back_only_its_own_try() -> None:
+    tries = LoginTries()
+    for good in (False, False, True, True):
+        tries.begin("one", 3, 10.0, 0.0)
+        tries.end("one", 0.0, good=good)
+    tries.refused("one", 0.0)
+    assert tries.begin("one", 3, 10.0, 1.0) is False
