@@ -39,8 +39,9 @@ def killing(on: Stage, name: str, *, back: bool) -> Callable[[], Awaitable[None]
 
 
 @LIVES
-@pytest.mark.parametrize("lost", NAMES)
-@pytest.mark.parametrize("back", [False, True], ids=["lost", "restarted"])
+@pytest.mark.parametrize(
+    ("lost", "back"), [(NAMES[0], False), (NAMES[1], True), (NAMES[2], False)], ids=["primary", "restarted", "lost"]
+)
 async def test_an_application_goes_on_when_a_device_is_lost(
     pki: PkiFiles, tmp_path: Path, life: Life, lost: str, back: bool
 ) -> None:
