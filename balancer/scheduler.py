@@ -5,7 +5,7 @@ Why work and not the plain count, and why no power of two choices: docs/architec
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from config.model import Policy, Role
@@ -102,12 +102,27 @@ class Scheduler:
         """
         if self._in_turn:
             return self._pick_in_turn(now, avoid)
+        return self.least_loaded(self.serving, code, now, avoid, shared=True)
+
+    def least_loaded(
+        self,
+        devices: tuple[Device, ...],
+        code: bytes,
+        now: float,
+        avoid: Collection[Device] = (),
+        *,
+        shared: bool = False,
+    ) -> Device | None:
+        """Which of these is loaded least; None where all have reached their limit.
+
+        ``shared``: only those with a free shared connection; else for requests that travel on connections of an owner.
+        """
         by_work = self._by_work
         best: Device | None = None
         lowest = _MOST
         turn = 0
-        for device in self.serving:
-            if not device.free or device.outstanding >= device.limit or (avoid and device in avoid):
+        for device in devices:
+            if (shared and not device.free) or device.outstanding >= device.limit or (avoid and device in avoid):
                 continue
             weight = device.weight
             if device.ramp_start is not None:
@@ -124,33 +139,6 @@ class Scheduler:
             # Among those that are as good as equal, the one that was picked longest ago.
             if score + tie < lowest or (device.turn < turn and score - tie <= lowest):
                 best, lowest, turn = device, score, device.turn
-        if best is not None:
-            self._turn += 1
-            best.turn = self._turn
-        return best
-
-    def least_loaded(self, devices: Iterable[Device], code: bytes, now: float) -> Device | None:
-        """Which of these is loaded least, by the same measure as `pick`; None where all have reached their limit.
-
-        It does not ask whether a shared connection is free: for requests that travel on others.
-        """
-        best: Device | None = None
-        lowest = _MOST
-        for device in devices:
-            if device.outstanding >= device.limit:
-                continue
-            weight = device.weight if device.ramp_start is None else device.ramped_weight(now, self.slow_start)
-            if device.ramp_start is not None and self._ahead_of_its_share(device, weight):
-                continue
-            if self.policy is Policy.LEAST_OUTSTANDING:
-                cost = device.usual.get(code) or self._typical_cost(code)
-                score = (device.work + cost) / weight
-                tie = _TIE * cost / weight
-            else:
-                score = (device.outstanding + 1) / weight
-                tie = 0.0
-            if best is None or score + tie < lowest or (device.turn < best.turn and score - tie <= lowest):
-                best, lowest = device, score
         if best is not None:
             self._turn += 1
             best.turn = self._turn

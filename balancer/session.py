@@ -92,21 +92,21 @@ class Session(Owner):
         Until it is there, any other device that has one will do.
         """
         scheduler = self._sessions.scheduler
+        avoid: tuple[Device, ...] = ()
         if exchange.command.own_device:
             fit = scheduler.serving[:1]
         elif scheduler.trials and exchange.command.provable and self._try_out(exchange, now):
             return True
         else:
-            avoid = self._sessions.avoided(exchange)
-            fit = tuple(device for device in scheduler.serving if device not in avoid) if avoid else scheduler.serving
-        best = scheduler.least_loaded(fit, exchange.code, now)
+            fit, avoid = scheduler.serving, self._sessions.avoided(exchange)
+        best = scheduler.least_loaded(fit, exchange.code, now, avoid)
         if best is None:
             return False
         lane = self._lane(best)
         if not lane.free:
             self._want(lane, now)
-            ready = [device for device in fit if device in self.lanes and self.lanes[device].free]
-            best = scheduler.least_loaded(ready, exchange.code, now)
+            ready = tuple(device for device in fit if device in self.lanes and self.lanes[device].free)
+            best = scheduler.least_loaded(ready, exchange.code, now, avoid)
             if best is None:
                 return False
             lane = self.lanes[best]

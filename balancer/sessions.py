@@ -86,19 +86,6 @@ class Sessions:
             return True
         return self.rules.refused(exchange.code, exchange.answer)
 
-    def _admit(self, identity: Hashable, exchange: Exchange, go: Callable[[float], None], now: float) -> bool:
-        """False where it has to wait."""
-        settings = self.rules.settings
-        admitted = self._tries.begin(identity, settings.failures, settings.failure_window, now)
-        if admitted is None:
-            return False
-        if admitted:
-            go(now)
-        else:
-            self.count("limited")
-            exchange.finish(Outcome.BUSY, None)
-        return True
-
     def login_answered(self, identity: Hashable, pin: Pin, exchange: Exchange, now: float) -> Session | None:
         """A device has answered a login that a client sent on its pin; gives the session that this makes, if it does.
 
