@@ -223,53 +223,45 @@ class DeviceKeeper:
             return device.tracker.last_ping or 0.0  # busy with real requests, which are the better pings
         if fresh or not device.free:
             await trio.sleep(self._backoff.wait(self._reactor.clock()))
-        answered = trio.Event()
-        code, context = parse_request(self._group.settings.ping.request.encode())
-        now = self._reactor.clock()
-        exchange = Exchange(
-            self._group.settings.ping.request.encode(),
-            code,
-            context,
-            _PING,
-            None,
-            lambda _: answered.set(),
-            now,
-            is_ping=True,
-        )
+        request = self._group.settings.ping.request.encode()
+        exchange, answered = self._request_of_ours(request)
         timeout = device.settings.ping_timeout or self._group.settings.ping.timeout
         with trio.move_on_after(timeout):
             if fresh or not device.free:
                 await self._send_on_fresh_connection(exchange)
             else:
-                self._group.send_ping(device, exchange, now)
+                self._group.send_ping(device, exchange, exchange.arrived)
             self._reactor.flush()
             started = self._reactor.clock()
             await answered.wait()
             return self._judge(exchange, self._reactor.clock() - started)
-        exchange.abandon()
-        self._end_what_hangs(exchange)
+        self._give_up(exchange)
         raise PingFailed(f"no answer to a ping within {timeout:g} s")
 
     async def ask(self, request: bytes, timeout: float) -> bytes:
         """Send a request of our own, which counts as nobody's, and give its answer. Raises PingFailed."""
-        answered = trio.Event()
-        code, context = parse_request(request)
-        now = self._reactor.clock()
-        exchange = Exchange(request, code, context, _PING, None, lambda _: answered.set(), now, is_ping=True)
+        exchange, answered = self._request_of_ours(request)
         with trio.move_on_after(timeout):
             if self._device.free:
-                self._group.send_ping(self._device, exchange, now)
+                self._group.send_ping(self._device, exchange, exchange.arrived)
             else:
-                await trio.sleep(self._backoff.wait(now))
+                await trio.sleep(self._backoff.wait(exchange.arrived))
                 await self._send_on_fresh_connection(exchange)
             self._reactor.flush()
             await answered.wait()
             if exchange.answer is None:
                 raise PingFailed("the connection broke")
             return exchange.answer
-        exchange.abandon()
-        self._end_what_hangs(exchange)
+        self._give_up(exchange)
         raise PingFailed(f"no answer within {timeout:g} s")
+
+    def _request_of_ours(self, request: bytes) -> tuple[Exchange, trio.Event]:
+        """A request that counts as nobody's, made now, and what is set when it has ended."""
+        answered = trio.Event()
+        code, context = parse_request(request)
+        now = self._reactor.clock()
+        exchange = Exchange(request, code, context, _PING, None, lambda _: answered.set(), now, is_ping=True)
+        return exchange, answered
 
     async def _send_on_fresh_connection(self, exchange: Exchange) -> None:
         try:
@@ -293,8 +285,9 @@ class DeviceKeeper:
                 upstream.close("more connections than wanted")
         return seconds
 
-    def _end_what_hangs(self, ping: Exchange) -> None:
-        """A connection that leaves a ping unanswered, and has nothing else to lose, is of no use."""
+    def _give_up(self, ping: Exchange) -> None:
+        """Wait for it no longer. A connection that leaves it unanswered, and has nothing else to lose, is of no use."""
+        ping.abandon()
         for upstream in tuple(self._device.upstreams):
             if [attempt.exchange for attempt in upstream.outstanding] == [ping]:
                 upstream.close("a ping was not answered")
