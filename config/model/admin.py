@@ -1,0 +1,20 @@
+"""The port that operators and Prometheus use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from .tls import AdminTls
+from .values import Bind, Seconds
+
+
+@attrs.frozen(kw_only=True)
+class Admin:
+    bind: Bind = Bind(host="127.0.0.1", port=9190)
+    token_file: Path | None = None
+    tls: AdminTls | None = None
+    buckets: tuple[Seconds, ...] = (
+        0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    )  # fmt: skip

@@ -1,0 +1,39 @@
+"""Where clients connect."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from .tls import ListenerTls
+from .values import Bind, Bytes, Count, Name, Seconds
+
+
+class Framing(enum.Enum):
+    """How messages are told apart on a connection."""
+
+    EXCRYPT = "excrypt"  # from [ to ], nothing else
+    LENGTH2 = "length2"  # a two-byte big-endian length before each message
+    LENGTH4 = "length4"  # a four-byte big-endian length before each message
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    connections: Count = 4096
+    message: Bytes = 262_144
+    pipeline: Count = 16  # answers a client may be owed before it is read no further
+    idle: Seconds = 600.0
+    handshake: Seconds = 10.0  # from accept to the end of the TLS handshake
+    handshakes: Count = 256  # connections at once that have not finished their handshake; the oldest makes room
+    message_time: Seconds = 30.0  # from a message's first byte to its last, and for a client to take its answers
+
+
+@attrs.frozen(kw_only=True)
+class Listener:
+    name: Name
+    bind: Bind
+    group: Name
+    framing: Framing = Framing.EXCRYPT
+    tls: ListenerTls = ListenerTls()
+    limits: Limits = Limits()

@@ -1,0 +1,45 @@
+"""The whole file, and what belongs to the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from .admin import Admin
+from .answers import DEFAULT_ERRORS, ErrorText, Refusal
+from .group import Group
+from .listener import Listener
+from .values import Seconds
+
+
+@attrs.frozen(kw_only=True)
+class Logs:
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"  # auto: text on a terminal, else JSON
+
+
+@attrs.frozen(kw_only=True)
+class Shutdown:
+    timeout: Seconds = 30.0  # for outstanding requests after SIGTERM
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    listeners: tuple[Listener, ...]
+    groups: tuple[Group, ...]
+    admin: Admin = Admin()
+    workers: Literal[1] = 1
+    catalogue: Path | None = None  # commands that extend or override the shipped catalogue
+    errors: Mapping[Refusal, ErrorText] = attrs.field(factory=lambda: dict(DEFAULT_ERRORS))
+    logs: Logs = Logs()
+    shutdown: Shutdown = Shutdown()
+
+    def group(self, name: str) -> Group:
+        """The group of that name. Raises KeyError; the loader has seen to it that listeners name real ones."""
+        for group in self.groups:
+            if group.name == name:
+                return group
+        raise KeyError(name)
