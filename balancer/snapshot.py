@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Protocol
 
 import attrs
 
@@ -155,12 +154,3 @@ class ProxySnapshot:
     listeners: tuple[ListenerSnapshot, ...]
     certificates: Mapping[str, float]  # file -> when it, or its CRL, ends, Unix time
     reloads: Mapping[str, int]  # by result: ok, failed
-
-
-class Operable(Protocol):
-    """What an operator's tools may see and do. Called on the loop; never blocks."""
-
-    def snapshot(self) -> ProxySnapshot: ...
-
-    def set_will(self, group: str, device: str, will: Will) -> None:
-        """Raises LookupError, naming what does not exist."""

@@ -19,12 +19,14 @@ from config.loader import load
 from config.model import Config
 
 from .admin.server import serve_admin
+from .events import Actor, Kind
 from .installation import data_path, version
 from .lifecycle import drain
 from .logs import LogHandle, start
 from .proxy import Proxy
 from .secrecy import forbid_core_dumps
 
+_OF_SIGNALS: Final = Actor(name="whoever may signal the process", source="signal")
 _SWITCH_INTERVAL: Final = 0.0005  # seconds: a scrape in its thread must not hold up the loop (the default is 5 ms)
 
 
@@ -69,12 +71,14 @@ class _Application:
                     proxy.state = ProxyState.SERVING
                     gc.collect()
                     gc.freeze()  # a full collection then looks only at what came later
-                    self._log.info("serving", admin=str(bound), **proxy.addresses)
+                    self._log.info("serving", admin=str(bound), listeners=proxy.addresses)
+                    proxy.events.tell(Kind.START, "guardian", "serving", detail=f"version {version() or 'unknown'}")
                     async for number in signals:
                         if number == signal.SIGHUP:
                             self._reload()
                         else:
                             break
+                    proxy.events.tell(Kind.STOP, "guardian", "draining", by=_OF_SIGNALS)
                     await drain(proxy, self._config.shutdown.timeout)
                     self._log.info("stopped")
                     nursery.cancel_scope.cancel()
@@ -102,10 +106,14 @@ class _Application:
         self._logs.apply(loaded.config.logs)
         self._config = loaded.config
         self._proxy.reloads["ok"] += 1
+        self._proxy.events.tell(
+            Kind.RELOAD, str(self._path), "ok", by=_OF_SIGNALS, detail="; ".join(changes.describe())
+        )
         self._log.info("reloaded", changes=list(changes.describe()))
         gc.collect()
         gc.freeze()
 
     def _failed(self, reason: str) -> None:
         self._proxy.reloads["failed"] += 1
+        self._proxy.events.tell(Kind.RELOAD, str(self._path), "failed", by=_OF_SIGNALS, detail=reason)
         self._log.error("reload failed, the old configuration stays", reason=reason)

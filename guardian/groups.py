@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
+from typing import Final
 
 import attrs
 import structlog
@@ -24,6 +25,7 @@ from health.tracker import HealthTracker
 
 from .contact import Contact
 from .descriptors import Descriptors
+from .events import Actor, Events, Kind
 from .functions import GroupRules
 from .journal import WriteJournal
 from .logs import RateLimited
@@ -31,6 +33,18 @@ from .logs import RateLimited
 _SHORT_FRAME = 65_535  # what a two-byte length can say
 _AFTER_A_FAULT = 1.0  # seconds
 _LEAVE_WITHIN = 60.0  # seconds for what is outstanding and pinned on a device that was taken out
+# What a group tells that people ask about afterwards; the rest is for the log only.
+_EVENTS: Final[Mapping[str, Kind]] = {
+    "device health": Kind.DEVICE,
+    "device behind": Kind.DEVICE,
+    "device equal again": Kind.DEVICE,
+    "device unlike": Kind.DEVICE,
+    "device alike again": Kind.DEVICE,
+    "backups serve": Kind.FAILOVER,
+    "primary promoted": Kind.FAILOVER,
+    "primary is back": Kind.FAILOVER,
+    "write in doubt": Kind.WRITE,
+}
 
 
 @attrs.define(eq=False)
@@ -52,6 +66,7 @@ class RunningGroup:
         nursery: trio.Nursery,
         random: Random,
         descriptors: Descriptors,
+        events: Events,
     ) -> None:
         """``bounds``: of the histograms, seconds. Keepers run in ``nursery``."""
         self._log = structlog.get_logger(group=settings.name)
@@ -60,6 +75,7 @@ class RunningGroup:
         self._reactor = reactor
         self._nursery = nursery
         self._random = random
+        self._events = events
         self._kept: dict[Device, _Kept] = {}
         self._told: dict[tuple[str, object], RateLimited] = {}
         self.journal: WriteJournal | None = None
@@ -71,6 +87,11 @@ class RunningGroup:
 
     def _tell(self, event: str, **facts: object) -> None:
         """Once a second for each event of a device: one that comes and goes must not fill the log."""
+        kind = _EVENTS.get(event)
+        if kind is not None:
+            device = facts.get("device")
+            what = self.group.name if device is None else f"{self.group.name}/{device}"
+            self._events.tell(kind, what, str(facts.get("health", event)), detail=_told(facts))
         limit = self._told.setdefault((event, facts.get("device")), RateLimited())
         held_back = limit.admit(self._reactor.clock())
         if held_back is not None:
@@ -128,12 +149,13 @@ class RunningGroup:
         if former is not None:
             former.retire()
 
-    def set_will(self, device: str, will: Will) -> None:
+    def set_will(self, device: str, will: Will, by: Actor) -> None:
         """Raises LookupError."""
         for known in self.group.devices:
             if known.name == device and not known.leaving:
                 self.group.set_will(known, will)
-                self._log.warning("will of a device changed", device=device, will=will.value)
+                self._log.warning("will of a device changed", device=device, will=will.value, by=by.name)
+                self._events.tell(Kind.WILL, f"{self.group.name}/{device}", will.value, by=by)
                 self._reactor.flush()
                 return
         raise LookupError(f"group {self.group.name} has no device {device}")
@@ -199,3 +221,14 @@ class RunningGroup:
             while not device.empty:
                 await trio.sleep(0.05)
         scope.cancel()
+
+
+def _told(facts: Mapping[str, object]) -> str:
+    """The facts of an event for people; the device is named already."""
+    return ", ".join(
+        f"{key} {_plain(value)}" for key, value in facts.items() if key != "device" and value not in ("", [])
+    )
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 import structlog
@@ -16,7 +16,6 @@ import trio
 
 from balancer.exchange import Exchange
 from balancer.group import Group
-from balancer.snapshot import Operable
 
 from .learned import report
 from .learning import Learning, Life, Who
@@ -39,13 +38,6 @@ class LessonState(enum.Enum):
 
 class LessonRunning(Exception):  # noqa: N818 - named for what stands in the way
     """Somebody is learning already."""
-
-
-class Teachable(Operable, Protocol):
-    """A proxy whose traffic can be learned from."""
-
-    @property
-    def lessons(self) -> Lessons: ...
 
 
 @attrs.define(eq=False)

@@ -23,6 +23,7 @@ from .answers import Answers
 from .client import ClientSettings
 from .contact import contact
 from .descriptors import Descriptors, raise_limit
+from .events import Actor, Events
 from .groups import RunningGroup
 from .journal import WriteJournal, open_journal
 from .lessons import Lessons
@@ -40,6 +41,7 @@ class Proxy:
         self.reactor = Reactor(clock, self._handler_failed)
         self._started = time.time()
         self._log = structlog.get_logger()
+        self.events = Events()
         self._random = Random()  # noqa: S311 - for jitter only
         self._groups: dict[str, RunningGroup] = {}
         self._former: list[RunningGroup] = []  # taken out, with devices that still have something outstanding
@@ -111,7 +113,9 @@ class Proxy:
 
     def _new_group(self, config: Config, settings: model.Group, catalogue: Catalogue) -> RunningGroup:
         bounds = config.admin.buckets
-        return RunningGroup(settings, catalogue, bounds, self.reactor, self._keepers, self._random, self._descriptors)
+        return RunningGroup(
+            settings, catalogue, bounds, self.reactor, self._keepers, self._random, self._descriptors, self.events
+        )
 
     def _journals(self, config: Config) -> dict[str, WriteJournal | None]:
         """The write journal of each group; one that is in use stays open. Raises `JournalError`."""
@@ -187,11 +191,11 @@ class Proxy:
     def _private_connections(self) -> int:
         return sum(running.private_connections for running in (*self._groups.values(), *self._former))
 
-    def set_will(self, group: str, device: str, will: Will) -> None:
+    def set_will(self, group: str, device: str, will: Will, by: Actor) -> None:
         """Raises LookupError, naming what does not exist."""
         if group not in self._groups:
             raise LookupError(f"there is no group {group}")
-        self._groups[group].set_will(device, will)
+        self._groups[group].set_will(device, will, by)
 
     @property
     def addresses(self) -> dict[str, str]:

@@ -12,7 +12,8 @@ import trio
 
 from balancer.snapshot import Will
 from guardian import metrics
-from guardian.lessons import Teachable
+from guardian.events import Actor
+from guardian.operable import Operable
 
 from .access import Access
 from .learning import LearningRoutes
@@ -31,7 +32,7 @@ _WILL: Final = re.compile(rf"/groups/({_NAME})/devices/({_NAME})/(ready|drain|ma
 class Routes:
     """Answers requests from what the proxy shows and takes. Runs on the loop; metrics are rendered in a thread."""
 
-    def __init__(self, proxy: Teachable, access: Access, version: str) -> None:
+    def __init__(self, proxy: Operable, access: Access, version: str) -> None:
         self._proxy = proxy
         self._access = access
         self._version = version
@@ -97,7 +98,7 @@ class Routes:
         if refused is not None:
             return refused
         try:
-            self._proxy.set_will(group, device, will)
+            self._proxy.set_will(group, device, will, Actor(name="operator", source=request.peer))
         except LookupError as exc:
             return refusal(404, str(exc.args[0]) if exc.args else "there is no such device")
         self._log.info("device will set", group=group, device=device, will=will.value, peer=request.peer)

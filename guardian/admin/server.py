@@ -10,8 +10,8 @@ import trio
 from balancer.transport.peers import PeerRefused
 from config.model import Admin, Bind
 from guardian.installation import version
-from guardian.lessons import Teachable
 from guardian.logs import RateLimited
+from guardian.operable import Operable
 
 from .access import Access, is_loopback
 from .connection import Connection, Times
@@ -23,7 +23,7 @@ CONNECTIONS: Final = 128
 
 async def serve_admin(
     admin: Admin,
-    proxy: Teachable,
+    proxy: Operable,
     *,
     times: Times = Times(),  # noqa: B008 (frozen)
     task_status: trio.TaskStatus[Bind] = trio.TASK_STATUS_IGNORED,

@@ -15,6 +15,7 @@ from loadtest.simhsm.faults import Fault
 from loadtest.simhsm.identity import DEFAULT_DIRECTORY
 from tests.support.estate import QUICK, Estate, device_tls, estate
 from tests.support.excrypt_client import ExcryptClient
+from tests.support.operable import NIGHT_SHIFT
 
 LOGIN = b"[AORKLG;DAcrypto1;CHsafest1;]"
 
@@ -118,9 +119,9 @@ async def test_maintenance_ends_pinned_clients_and_a_drain_waits_for_them(pki: P
     async with world_of_two(pki, tmp_path) as world:
         user = await logged_in(world)
         home = next(device.name for device in world.group.devices if device.connections["private"])
-        world.proxy.set_will("payments", home, Will.DRAIN)
+        world.proxy.set_will("payments", home, Will.DRAIN, NIGHT_SHIFT)
         assert (await user.request(b"[AORKEY;FS2;AGx;]")).startswith(b"[AORKEY;")
-        world.proxy.set_will("payments", home, Will.MAINT)
+        world.proxy.set_will("payments", home, Will.MAINT, NIGHT_SHIFT)
         with trio.fail_after(5):
             assert await user.ended() == b""
 

@@ -15,6 +15,7 @@ from guardian.pki import PkiFiles, make_pki, revoke
 from loadtest.simhsm.device import SimulatedDevice
 from tests.support.estate import QUICK, Estate, apply, device_tls, estate
 from tests.support.excrypt_client import Closed
+from tests.support.operable import NIGHT_SHIFT
 
 ECHO = b"[AOECHO;AGx;]"
 
@@ -161,20 +162,20 @@ async def test_a_listener_is_added_and_taken_away(pki: PkiFiles, tmp_path: Path)
 async def test_will_of_the_operator_moves_requests(pki: PkiFiles, tmp_path: Path) -> None:
     async with two_devices(pki, tmp_path, group=QUICK) as world:
         client = await world.client()
-        world.proxy.set_will("payments", "hsm1", Will.DRAIN)
+        world.proxy.set_will("payments", "hsm1", Will.DRAIN, NIGHT_SHIFT)
         await world.until("hsm2")
         seen = len(world.devices["hsm1"].journal.of("RAND"))
         for _ in range(20):
             assert (await client.request(b"[AORAND;AGy;]")).startswith(b"[AORAND;")
         assert len(world.devices["hsm1"].journal.of("RAND")) == seen
-        world.proxy.set_will("payments", "hsm1", Will.MAINT)
+        world.proxy.set_will("payments", "hsm1", Will.MAINT, NIGHT_SHIFT)
         with trio.fail_after(5):
             while world.devices["hsm1"].connections:
                 await trio.sleep(0.01)
-        world.proxy.set_will("payments", "hsm1", Will.READY)
+        world.proxy.set_will("payments", "hsm1", Will.READY, NIGHT_SHIFT)
         await world.until("hsm1", "hsm2")
         with pytest.raises(LookupError, match="hsm9"):
-            world.proxy.set_will("payments", "hsm9", Will.DRAIN)
+            world.proxy.set_will("payments", "hsm9", Will.DRAIN, NIGHT_SHIFT)
 
 
 async def test_no_more_clients_come_in_than_the_limit(pki: PkiFiles, tmp_path: Path) -> None:

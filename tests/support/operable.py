@@ -21,9 +21,11 @@ from balancer.snapshot import (
     Will,
 )
 from config.model import GroupType, Role
+from guardian.events import Actor, Events, Kind
 from guardian.lessons import Lessons
 from health.state import Health
 
+NIGHT_SHIFT = Actor(name="night shift", source="192.0.2.7")
 BOUNDS = (0.0005, 0.001, 0.01, 0.1, 1.0)
 
 
@@ -118,6 +120,7 @@ class FakeProxy:
         """``groups``: whose traffic can be learned from."""
         self.lessons = Lessons(time.monotonic, lambda: groups or {})
         self.current = snapshot or proxy()
+        self.events = Events()
         self.told: list[tuple[str, str, Will]] = []
         self.shown = 0
         self._react = react
@@ -129,12 +132,13 @@ class FakeProxy:
             self._react(self)
         return shown
 
-    def set_will(self, group: str, device: str, will: Will) -> None:
+    def set_will(self, group: str, device: str, will: Will, by: Actor) -> None:
         if not any(
             known.name == device for found in self.current.groups if found.name == group for known in found.devices
         ):
             raise LookupError(f"there is no device {device} in a group {group}")
         self.told.append((group, device, will))
+        self.events.tell(Kind.WILL, f"{group}/{device}", will.value, by=by)
         self.change(device, will=will)
 
     def change(self, name: str, **changes: Any) -> None:

@@ -24,15 +24,13 @@ class Running:
 
     @property
     def address(self) -> tuple[str, int]:
-        return self._address("excrypt")
+        listeners = self.event("serving")["listeners"]
+        assert isinstance(listeners, dict)
+        return _address(listeners["excrypt"])
 
     @property
     def admin(self) -> tuple[str, int]:
-        return self._address("admin")
-
-    def _address(self, key: str) -> tuple[str, int]:
-        host, _, port = str(self.event("serving")[key]).rpartition(":")
-        return host, int(port)
+        return _address(self.event("serving")["admin"])
 
     def event(self, name: str) -> dict[str, object]:
         """The last line of that event. Raises LookupError."""
@@ -85,3 +83,8 @@ async def _read(process: trio.Process, lines: list[dict[str, object]]) -> None:
         async for data in stream:
             *whole, rest = (rest + data).split(b"\n")
             lines.extend(json.loads(line) for line in whole if line.startswith(b"{"))
+
+
+def _address(text: object) -> tuple[str, int]:
+    host, _, port = str(text).rpartition(":")
+    return host, int(port)
