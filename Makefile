@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements-dev.lock
 
-.PHONY: setup demo test lint check compare soak lock clean
+.PHONY: setup demo test lint check compare soak reference lock clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,10 @@ compare: setup
 # A nemesis for minutes, and the checkers over everybody's journals afterwards; `make soak SEED=7 SECONDS=600`.
 soak: setup
 	@$(BIN)/python -m tests.support.jepsen --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) $(ARGS)
+
+# The tables of docs/configuration.md and the JSON Schema for editors, from the model of the configuration.
+reference: setup
+	@$(BIN)/python -m config.reference
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header pyproject.toml -o requirements.lock

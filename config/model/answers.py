@@ -15,6 +15,7 @@ class ErrorText:
     """How one answer of the proxy's own reads: ``AM`` and ``BB`` of it."""
 
     number: Annotated[int, Meta(ge=0, le=99999)]
+    """the `AM` field"""
     text: Annotated[
         str,
         Meta(
@@ -22,6 +23,7 @@ class ErrorText:
             description="1 to 64 printable ASCII characters, without ; [ and ]",
         ),
     ]
+    """the `BB` field"""
 
 
 class Refusal(enum.Enum):

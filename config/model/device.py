@@ -24,17 +24,34 @@ class Role(enum.Enum):
 @attrs.frozen(kw_only=True)
 class Device:
     name: Name
+    """its name in logs, metrics and commands"""
     address: Bind
+    """where it is"""
     role: Role = Role.PRODUCTION
+    """the primary and production devices serve; a backup serves while one of them is lost"""
     weight: Annotated[float, Meta(gt=0, le=1000)] = 1.0
-    connections: Count = 8  # shared connections; must reach what the device does in parallel
-    pipeline: Count = 1  # requests outstanding on one connection
+    """its share of the work, against the others'"""
+    connections: Count = 8
+    """shared connections; must reach what the device does in parallel"""
+    pipeline: Count = 1
+    """requests outstanding on one connection; more than 1 only where the device is known to allow it"""
     outstanding: Count = 32
-    rate: Rate | None = None  # its licence: requests per second that it is sent at most
-    private: Annotated[int, Meta(ge=0)] = 256  # connections of pinned clients
+    """requests outstanding on the device"""
+    rate: Rate | None = None
+    """its licensed rate: requests and pings that it is sent at most; what comes on top goes to other devices, or waits
+
+    """
+    private: Annotated[int, Meta(ge=0)] = 256
+    """connections of clients that have one of their own"""
     balancing: bool = True
-    ping_timeout: Seconds | None = None  # by default the group's
-    framing: Framing | None = None  # by default the group's
-    connect_timeout: Seconds = 3.0  # TCP and TLS together
-    serial: str | None = None  # the serial number that `identity.pin` must find
-    tls: DeviceTls = DeviceTls()  # the loader has merged the group's into it
+    """whether it gets requests at all"""
+    ping_timeout: Seconds | None = None
+    """by default that of the group; at most `interval`"""
+    framing: Framing | None = None
+    """by default that of the group"""
+    connect_timeout: Seconds = 3.0
+    """for TCP and TLS together"""
+    serial: str | None = None
+    """the serial number it must show; `identity.pin` says where"""
+    tls: DeviceTls = DeviceTls()
+    """overrides that of the group, key by key"""

@@ -18,8 +18,11 @@ class FunctionsMode(enum.Enum):
 @attrs.frozen(kw_only=True)
 class Functions:
     mode: FunctionsMode = FunctionsMode.ENFORCE
+    """block; or only count and log what would be blocked; or nothing"""
     allow: tuple[str, ...] = ("*",)
+    """what is allowed"""
     block: tuple[str, ...] = ()
+    """what is not; wins over `allow`"""
 
 
 class Nesting(enum.Enum):
@@ -34,7 +37,9 @@ class NestedTag:
     """Where a command says which nested command it carries."""
 
     tag: Annotated[str, Meta(pattern=r"^[A-Z0-9]{2}$", description="a tag: two upper-case letters or digits")]
-    value: Literal["whole", "start"] = "whole"  # the value is the nested command's four letters, or begins with them
+    """the tag whose value is the nested command; not `AO` or `AG`"""
+    value: Literal["whole", "start"] = "whole"
+    """the nested command is the whole value, or its first four characters"""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,11 +47,16 @@ class Match:
     """What of a client's certificate a rule compares; all that is given must agree."""
 
     common_name: str | None = None
+    """the Common Name of the client's certificate"""
     san: str | None = None
+    """one of its alternative names"""
     fingerprint: str | None = None
+    """SHA-256 of it, `sha256:` and 64 hex digits"""
 
 
 @attrs.frozen(kw_only=True)
 class ClientRule:
     match: Match
+    """which clients"""
     functions: Functions
+    """what they may do"""

@@ -41,64 +41,105 @@ class Context(enum.Enum):
 @attrs.frozen(kw_only=True)
 class Ping:
     request: str = "[AOECHO;AGping;]"
-    accept: Literal["success", "answer"] = "success"  # with `answer` a well-formed ERRO is a good ping too
+    """one message whose command changes nothing"""
+    accept: Literal["success", "answer"] = "success"
+    """a good ping is one that is answered without `ERRO`; or with any well-formed answer"""
     interval: Seconds = 2.0
+    """from one ping to the next"""
     timeout: Seconds = 1.0
+    """for one ping; at most `interval`"""
     fall: Count = 3
+    """failed pings in a row after which a device is down"""
     rise: Count = 2
+    """good pings in a row after which it may come back"""
 
 
 @attrs.frozen(kw_only=True)
 class Balancing:
     policy: Policy = Policy.LEAST_OUTSTANDING
+    """the least outstanding work (learnt per device and command), the fewest outstanding requests, or each in turn;
+    all by weight
+    """
 
 
 @attrs.frozen(kw_only=True)
 class Ejection:
-    failures: Count = 5  # failed requests in a row
+    failures: Count = 5
+    """failed requests in a row"""
     base: Seconds = 30.0
+    """the first ejection; each further one is longer"""
     max: Seconds = 300.0
-    error_rate: Share = 0.5  # share of ERRO answers, where the device's peers have less than half of it
-    errors: tuple[str, ...] = ()  # AM numbers of ERRO answers that name the device itself as broken
+    """the longest ejection"""
+    error_rate: Share = 0.5
+    """share of ERRO answers that ejects a device whose peers have less than half of it"""
+    errors: tuple[str, ...] = ()
+    """`AM` numbers of ERRO answers that name the device itself as broken"""
 
 
 @attrs.frozen(kw_only=True)
 class Queue:
     size: Annotated[int, Meta(ge=0)] = 1024
+    """requests that may wait"""
     timeout: Seconds = 1.0
+    """for a wait"""
 
 
 @attrs.frozen(kw_only=True)
 class Retries:
-    attempts: Annotated[int, Meta(ge=0, le=16)] = 2  # how often a request may be sent again
+    attempts: Annotated[int, Meta(ge=0, le=16)] = 2
+    """how often a request may be sent again"""
     attempt_timeout: Seconds = 1.0
-    budget: Annotated[float, Meta(ge=0, le=10)] = 0.2  # resends per request, over time
-    reserve: Annotated[int, Meta(ge=0)] = 100  # resends allowed at once beyond the budget
+    """after which an unanswered read goes to another device too; at most `request_timeout`"""
+    budget: Annotated[float, Meta(ge=0, le=10)] = 0.2
+    """resends per request, over time"""
+    reserve: Annotated[int, Meta(ge=0)] = 100
+    """resends allowed at once beyond the budget"""
 
 
 @attrs.frozen(kw_only=True)
 class Group:
     name: Name
+    """its name in logs, metrics and commands"""
     type: GroupType = GroupType.HSM
+    """hardware security modules, or key management servers (KMES)"""
     framing: Framing = Framing.EXCRYPT
+    """towards the devices"""
     tls: DeviceTls = DeviceTls()
+    """TLS towards the devices"""
     ping: Ping = Ping()
+    """the periodic check"""
     balancing: Balancing = Balancing()
+    """how a device is picked"""
     ejection: Ejection = Ejection()
-    slow_start: SecondsOrZero = 15.0  # 0 switches it off
+    """when a failing device is taken out"""
+    slow_start: SecondsOrZero = 15.0
+    """for which a returning device gets less than its share; `0s` switches it off"""
     request_timeout: Seconds = 10.0
-    answer: Bytes = 1_048_576  # the longest answer taken from a device
+    """for a request, its retries and its wait in the queue together"""
+    answer: Bytes = 1_048_576
+    """the longest answer taken from a device"""
     context: Context = Context.VERIFY
+    """how the `AG` field is used to tell whose an answer is; see below"""
     queue: Queue = Queue()
+    """waiting requests"""
     retries: Retries = Retries()
+    """sending again"""
     sessions: Sessions = Sessions()
+    """how clients log in, and how their logins follow them"""
     identity: Identity = Identity()
+    """how its devices are shown to be alike"""
     writes: Writes = Writes()
+    """commands that change devices"""
     functions: Functions = Functions()
+    """commands that are allowed and blocked"""
     nested: Mapping[Nesting, NestedTag] = attrs.field(factory=dict)
+    """where a KMES command says which command it carries"""
     clients: tuple[ClientRule, ...] = ()
+    """narrower rules for single clients"""
     unmatched: Literal["group", "refuse"] = "group"
+    """a client that no rule matches gets the group's rules, or is refused everything"""
     devices: tuple[Device, ...]
+    """its devices"""
 
     @property
     def writes_mode(self) -> WritesMode:

@@ -22,8 +22,11 @@ class Probe:
     """A request that every device of a group must answer alike."""
 
     request: str
-    compare: Literal["body"] | tuple[Tag, ...] = "body"  # the whole answer but its AG, or these fields of it
-    key_table: bool | None = None  # its answer shows the key table; by default where the command is GPKM
+    """one message whose command changes nothing"""
+    compare: Literal["body"] | tuple[Tag, ...] = "body"
+    """the whole answer but its `AG` field, or the fields with these tags"""
+    key_table: bool | None = None
+    """whether the answer shows the key table; by default where the command is GPKM"""
 
     @property
     def shows_key_table(self) -> bool:
@@ -38,16 +41,23 @@ DEFAULT_PROBES: Final = (Probe(request="[AOECHO;]"), Probe(request="[AOGPKM;]"))
 class SerialPin:
     """Where a device says its serial number; each device's own is its ``serial``."""
 
-    serial: Tag  # the field that holds it
+    serial: Tag
+    """the tag of the field that holds the serial number"""
     request: str = "[AOHASH;]"
+    """what is answered with the serial number"""
 
 
 @attrs.frozen(kw_only=True)
 class Identity:
     """How the devices of a group are shown to be alike."""
 
-    probes: tuple[Probe, ...] | None = None  # by default as `Group.probes` says
+    probes: tuple[Probe, ...] | None = None
+    """requests that every device must answer alike"""
     interval: Seconds = 60.0
-    timeout: Seconds = 5.0  # for the answer to one probe
+    """from one check of a device to the next"""
+    timeout: Seconds = 5.0
+    """for the answer to one probe; at most `interval`"""
     action: LikenessAction = LikenessAction.OBSERVE
+    """tell and show what differs; or let the device serve only while it is alike"""
     pin: SerialPin | None = None
+    """serial numbers are compared with each device's `serial`"""

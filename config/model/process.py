@@ -18,24 +18,35 @@ from .values import Seconds
 @attrs.frozen(kw_only=True)
 class Logs:
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "text"] = "auto"  # auto: text on a terminal, else JSON
+    """the least that is logged"""
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text on a terminal, else JSON"""
 
 
 @attrs.frozen(kw_only=True)
 class Shutdown:
-    timeout: Seconds = 30.0  # for outstanding requests after SIGTERM
+    timeout: Seconds = 30.0
+    """for outstanding requests after SIGTERM"""
 
 
 @attrs.frozen(kw_only=True)
 class Config:
     listeners: tuple[Listener, ...]
+    """where clients connect"""
     groups: tuple[Group, ...]
+    """the devices behind Guardian"""
     admin: Admin = Admin()
+    """status, metrics and operation over HTTP"""
     workers: Literal[1] = 1
-    catalogue: Path | None = None  # commands that extend or override the shipped catalogue
+    """processes; more than one is not possible yet"""
+    catalogue: Path | None = None
+    """a file of commands that extends or overrides the shipped catalogue"""
     errors: Mapping[Refusal, ErrorText] = attrs.field(factory=lambda: dict(DEFAULT_ERRORS))
+    """what Guardian answers itself"""
     logs: Logs = Logs()
+    """what is logged and how"""
     shutdown: Shutdown = Shutdown()
+    """how Guardian stops"""
 
     def group(self, name: str) -> Group:
         """The group of that name. Raises KeyError; the loader has seen to it that listeners name real ones."""

@@ -28,13 +28,21 @@ class Verify(enum.Enum):
 @attrs.frozen(kw_only=True)
 class ListenerTls:
     mode: TlsMode = TlsMode.MUTUAL
-    certificate: Path | None = None  # PEM (leaf first) or PKCS #12
-    key: Path | None = None  # PEM, encrypted PEM or PKCS #12; by default in the certificate's file
+    """both sides show a certificate; only Guardian does; no TLS"""
+    certificate: Path | None = None
+    """PEM (own certificate first), DER or PKCS #12"""
+    key: Path | None = None
+    """PEM, encrypted PEM, DER or PKCS #12; by default it is in the certificate's file"""
     key_password_file: Path | None = None
+    """a file with the password of the key, on one line"""
     ca: tuple[Path, ...] = ()
+    """the CAs of client certificates"""
     crl: tuple[Path, ...] = ()
+    """revocation lists, PEM or DER; one past its next update refuses everyone"""
     min_version: Literal["1.2", "1.3"] = "1.2"
-    client_auth: Literal["required", "if_present"] = "required"  # must a client's certificate say clientAuth?
+    """the oldest TLS version"""
+    client_auth: Literal["required", "if_present"] = "required"
+    """whether a client's certificate must say clientAuth, or only must not say otherwise"""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,20 +50,36 @@ class DeviceTls:
     """TLS towards a device. A device's own section overrides its group's, key by key."""
 
     mode: TlsMode = TlsMode.MUTUAL
+    """both sides show a certificate; only the device does; no TLS"""
     certificate: Path | None = None
+    """PEM (own certificate first), DER or PKCS #12"""
     key: Path | None = None
+    """PEM, encrypted PEM, DER or PKCS #12; by default it is in the certificate's file"""
     key_password_file: Path | None = None
+    """a file with the password of the key, on one line"""
     ca: tuple[Path, ...] = ()
+    """the CAs of device certificates"""
     crl: tuple[Path, ...] = ()
+    """revocation lists, PEM or DER; one past its next update refuses everyone"""
     verify: Verify = Verify.NAME
-    name: str | None = None  # by default the host of the device's address
-    fingerprint: str | None = None  # "sha256:<64 hex digits>", colons between pairs allowed in the file
+    """what is checked beyond the chain: the name, the fingerprint, or nothing more"""
+    name: str | None = None
+    """the name in the device's certificate, as SAN or, without a SAN, as Common Name; by default the host of its
+    address
+    """
+    fingerprint: str | None = None
+    """SHA-256 of the device's certificate, `sha256:` and 64 hex digits, colons between pairs allowed"""
     min_version: Literal["1.2", "1.3"] = "1.2"
+    """the oldest TLS version"""
 
 
 @attrs.frozen(kw_only=True)
 class AdminTls:
     certificate: Path
+    """PEM or PKCS #12"""
     key: Path | None = None
+    """PEM, encrypted PEM, DER or PKCS #12; by default it is in the certificate's file"""
     key_password_file: Path | None = None
-    ca: tuple[Path, ...] = ()  # given: clients must show a certificate of it
+    """a file with the password of the key, on one line"""
+    ca: tuple[Path, ...] = ()
+    """given: clients must show a certificate of these CAs"""

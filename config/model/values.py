@@ -42,7 +42,9 @@ class FieldValue:
     """A field of an answer and the value it has to have."""
 
     tag: Tag
+    """two upper-case letters or digits"""
     value: Annotated[
         str,
         Meta(pattern=r"^[ -:<-Z\\^-~]{0,64}$", description="at most 64 printable ASCII characters, without ; [ and ]"),
     ]
+    """what the field has to hold"""

@@ -36,13 +36,29 @@ class PrimaryLoss(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Writes:
-    mode: WritesMode | None = None  # by default as `Group.writes_mode` says
+    mode: WritesMode | None = None
+    """to the primary and then to every other device in sync; to the primary alone; to any one device, never twice;
+    nowhere (901). By default `replicate` for type `hsm`, `balance` for `kms`
+    """
     quorum: Annotated[
         str, Meta(pattern=r"^(all|majority|[1-9][0-9]{0,3})$", description="all, majority, or a number of devices")
     ] = "all"
+    """how many devices have a write before the client hears of success: all that are in sync, so that whoever is lost
+    on the way no longer counts; more than half of the group's devices; or so many
+    """
     nondeterministic: Nondeterministic = Nondeterministic.STALE
+    """a write that two devices answer differently (`deterministic: false`) runs on the primary alone: the others are
+    behind; nobody is; or it is refused (901)
+    """
     primary_loss: PrimaryLoss = PrimaryLoss.REFUSE
-    varying: tuple[Code, ...] = ("TIME",)  # answers of two devices may differ, and both have done the same
-    slot_fields: tuple[Tag, ...] = ("BD",)  # name a slot of the key table, in a request or an answer
-    key_fields: tuple[Tag, ...] = ("RC", "BG")  # of an answer: carry a new key itself
-    journal: Path | None = None  # where intents are written down before a write leaves
+    """while the primary is lost, a production device in sync goes first; or writes get 902"""
+    varying: tuple[Code, ...] = ("TIME",)
+    """commands whose answers differ from device to device though each has done the same: only success is compared"""
+    slot_fields: tuple[Tag, ...] = ("BD",)
+    """fields of a request or an answer that name a slot of the key table"""
+    key_fields: tuple[Tag, ...] = ("RC", "BG")
+    """fields of an answer that carry a new key itself: with one of them and no slot, a new key leaves nobody behind"""
+    journal: Path | None = None
+    """where intents are written before a write leaves; without it a crash of Guardian leaves no trace of the writes in
+    doubt, and `guardian check` warns
+    """

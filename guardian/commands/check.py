@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from config.model import Config
 
 
+def _print_schema(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.resources import files  # noqa: PLC0415 (only this call needs it)
+
+        console.say(files("config").joinpath("guardian.schema.json").read_text("utf-8").rstrip())
+        ctx.exit()
+
+
 @click.command()
+@click.option("--schema", is_flag=True, is_eager=True, expose_value=False, callback=_print_schema,
+              help="Print the JSON Schema of the configuration, for editors, and do nothing else.")  # fmt: skip
 @click.argument("config", type=click.Path(dir_okay=False, path_type=Path))
 def check(config: Path) -> int:
     """Validate CONFIG and read every file it names.

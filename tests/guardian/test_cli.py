@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -120,6 +121,11 @@ def test_check_says_fine_and_what_it_read(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     last = done.stdout.splitlines()[-1]
     assert last == f"{file}: fine: 1 listener, 1 group, 1 device; 0 files it names read"
+
+
+def test_check_prints_the_schema_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(["check", "--schema"]) == 0
+    assert "listeners" in json.loads(capsys.readouterr().out)["$defs"]["Config"]["properties"]
 
 
 def test_check_finds_a_damaged_write_journal(tmp_path: Path) -> None:
