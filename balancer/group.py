@@ -190,6 +190,7 @@ class Group:
             self._hand_on(device, now)
             self.likeness.owner_was_answered(device, exchange, now)
         if not exchange.finished:
+            exchange.device = device
             exchange.device_seconds = now - attempt.sent_at
             exchange.finish(_DEVICE_ERROR if error else _OK, answer)
 

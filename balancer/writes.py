@@ -230,7 +230,7 @@ class GroupWrites:
         if outcome is Outcome.OK:
             self._ran(write, leg.answer)
         elif outcome is Outcome.DEVICE_ERROR:
-            exchange.device_seconds = leg.device_seconds
+            exchange.device, exchange.device_seconds = device, leg.device_seconds
             exchange.finish(outcome, leg.answer)
             self._end(write, "refused")
         elif outcome in _NEVER_WRITTEN:
@@ -334,7 +334,7 @@ class GroupWrites:
     def _tell_client(self, write: Write) -> None:
         """Success as soon as the quorum has it, doubt as soon as it cannot be reached any more."""
         exchange = write.exchange
-        exchange.device_seconds = self._group.clock() - write.sent_at
+        exchange.device, exchange.device_seconds = write.first, self._group.clock() - write.sent_at
         if self._settings.quorum == "all":
             write.needed = min(write.needed, write.reachable)  # who fell out is in sync no more, and serves nothing
         if write.have >= write.needed:

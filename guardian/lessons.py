@@ -1,7 +1,7 @@
 """Learning from live traffic: who watches, which groups, until when. One lesson at a time.
 
-While nobody learns, a group's `observer` is None and that is all it costs. While somebody does, each answer delivered
-to a client is looked at on the data path, and the devices' connections a few times a second.
+While somebody learns, each answer delivered to a client is looked at on the data path (`completions`), and the devices'
+connections a few times a second.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import trio
 from balancer.exchange import Exchange
 from balancer.group import Group
 
+from .completions import Completions, Observe
 from .learned import report
 from .learning import Learning, Life, Who
 
@@ -77,10 +78,17 @@ class _Watched:
 class Lessons:
     """Run `run` in a task; `start`, `stop` and `facts` may be called at any time on the loop."""
 
-    def __init__(self, clock: Callable[[], float], groups: Callable[[], Mapping[str, Group]]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        groups: Callable[[], Mapping[str, Group]],
+        completions: Completions | None = None,
+    ) -> None:
         """``clock``: seconds, the same that clients are dated by."""
         self._clock = clock
         self._groups = groups
+        self._completions = completions or Completions(groups)
+        self._ends: list[Callable[[], None]] = []  # end the watching
         self._log = structlog.get_logger()
         self._state = LessonState.NONE
         self._number = 0
@@ -103,8 +111,7 @@ class Lessons:
             for name, found in groups.items()
             if group is None or name == group
         )
-        for watched in self._watched:
-            watched.group.observer = self._guarded(watched)
+        self._ends = [self._completions.watch(self._guarded(watched), watched.group.name) for watched in self._watched]
 
     def stop(self) -> None:
         """End before the time; nothing happens where nobody is watching."""
@@ -158,8 +165,8 @@ class Lessons:
         except Exception as exc:  # noqa: BLE001 - the barrier: learning must not end the proxy
             self._failed(exc)
 
-    def _guarded(self, watched: _Watched) -> Callable[[object, Exchange], None]:
-        def observe(client: object, exchange: Exchange) -> None:
+    def _guarded(self, watched: _Watched) -> Observe:
+        def observe(_group: str, client: object, exchange: Exchange) -> None:
             try:
                 watched.observe(client, exchange)
             except Exception as exc:  # noqa: BLE001 - the barrier: the client must get its answer
@@ -175,8 +182,9 @@ class Lessons:
 
     def _end(self, state: LessonState) -> None:
         self._state, self._ended = state, self._clock()
+        for end in self._ends:
+            end()
         for watched in self._watched:
-            watched.group.observer = None
             watched.learning.forget_connections()
         self._log.info("learning ended", state=state.value, requests=self.facts["requests"])
 

@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from balancer.deadlines import EXPIRE_EVERY
+from balancer.group import Group
 from balancer.snapshot import ProxySnapshot, ProxyState, Will
 from balancer.transport.reactor import Reactor
 from balancer.transport.tls import ServerSide, server_side
@@ -21,6 +22,7 @@ from config.model import Config
 
 from .answers import Answers
 from .client import ClientSettings
+from .completions import Completions
 from .contact import contact
 from .descriptors import Descriptors, raise_limit
 from .events import Actor, Events
@@ -50,7 +52,8 @@ class Proxy:
         self.config: Config
         self._certificates: Mapping[str, float] = {}
         self.reloads = {"ok": 0, "failed": 0}
-        self.lessons = Lessons(clock, lambda: {name: running.group for name, running in self._groups.items()})
+        self.completions = Completions(self._running_groups)
+        self.lessons = Lessons(clock, self._running_groups, self.completions)
         self._descriptors = Descriptors(raise_limit(), self._private_connections)
         self._intake: trio.Nursery
         self._keepers: trio.Nursery
@@ -100,6 +103,7 @@ class Proxy:
                 running.close()
                 self._former.append(running)
         self._groups = groups
+        self.completions.regroup()
         self._end_listeners(kept=set(listeners.values()))
         for listener, wanted in zip(listeners.values(), config.listeners, strict=True):
             running = groups[wanted.group]
@@ -187,6 +191,9 @@ class Proxy:
             certificates=dict(self._certificates),
             reloads=dict(self.reloads),
         )
+
+    def _running_groups(self) -> Mapping[str, Group]:
+        return {name: running.group for name, running in self._groups.items()}
 
     def _private_connections(self) -> int:
         return sum(running.private_connections for running in (*self._groups.values(), *self._former))
