@@ -14,8 +14,7 @@ import trio
 from balancer.snapshot import ProxyState
 from config.catalogue import load_catalogue
 from config.credentials import CredentialError
-from config.diff import diff
-from config.loader import load
+from config.loader import Loaded, load
 from config.model import Config
 
 from .admin.server import serve_admin
@@ -24,6 +23,7 @@ from .installation import data_path, version
 from .lifecycle import drain
 from .logs import LogHandle, start
 from .proxy import Proxy
+from .reloading import Reloading
 from .secrecy import forbid_core_dumps
 
 _OF_SIGNALS: Final = Actor(name="whoever may signal the process", source="signal")
@@ -33,26 +33,22 @@ _SWITCH_INTERVAL: Final = 0.0005  # seconds: a scrape in its thread must not hol
 def main(path: Path) -> int:
     """Serve until told to stop. Exit code 0 after a drain, 1 where the configuration or an address cannot be used."""
     forbid_core_dumps()
-    config = _read(path)
-    if config is None:
-        return 1
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    with start(config.logs) as logs:
-        return trio.run(_Application(path, config, logs).run)
-
-
-def _read(path: Path) -> Config | None:
-    """The configuration, or None with every problem printed."""
     loaded = load(path, read_files=True)
     for problem in loaded.problems:
         print(problem, file=sys.stderr)
-    return loaded.config
+    if loaded.config is None:
+        return 1
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    with start(loaded.config.logs) as logs:
+        return trio.run(_Application(path, loaded, logs).run)
 
 
 class _Application:
-    def __init__(self, path: Path, config: Config, logs: LogHandle) -> None:
+    def __init__(self, path: Path, loaded: Loaded, logs: LogHandle) -> None:
+        assert loaded.config is not None, "the caller has looked"
         self._path = path
-        self._config = config
+        self._loaded = loaded
+        self._config = loaded.config
         self._logs = logs
         self._log = structlog.get_logger()
 
@@ -67,6 +63,7 @@ class _Application:
                     self._proxy = proxy = Proxy()
                     await nursery.start(proxy.run)
                     proxy.apply(self._config, load_catalogue(self._config.catalogue)[0])
+                    proxy.reloading = Reloading(self._path, self._loaded, proxy, self._reloaded)
                     bound = await nursery.start(serve_admin, self._config.admin, proxy)
                     proxy.state = ProxyState.SERVING
                     gc.collect()
@@ -75,7 +72,7 @@ class _Application:
                     proxy.events.tell(Kind.START, "guardian", "serving", detail=f"version {version() or 'unknown'}")
                     async for number in signals:
                         if number == signal.SIGHUP:
-                            self._reload()
+                            nursery.start_soon(proxy.reloading.reload, _OF_SIGNALS)  # a SIGTERM must not wait for it
                         else:
                             break
                     proxy.events.tell(Kind.STOP, "guardian", "draining", by=_OF_SIGNALS)
@@ -88,32 +85,6 @@ class _Application:
             code = 1
         return code
 
-    def _reload(self) -> None:
-        """Apply the file as it is now, or say why not and go on as before."""
-        loaded = load(self._path, read_files=True)
-        for problem in loaded.problems:
-            self._log.warning("configuration problem", problem=str(problem))
-        if loaded.config is None:
-            self._failed("the configuration has errors")
-            return
-        catalogue, _ = load_catalogue(loaded.config.catalogue)
-        changes = diff(self._config, loaded.config)
-        try:
-            self._proxy.apply(loaded.config, catalogue)
-        except (CredentialError, OSError) as exc:
-            self._failed(str(exc))
-            return
-        self._logs.apply(loaded.config.logs)
-        self._config = loaded.config
-        self._proxy.reloads["ok"] += 1
-        self._proxy.events.tell(
-            Kind.RELOAD, str(self._path), "ok", by=_OF_SIGNALS, detail="; ".join(changes.describe())
-        )
-        self._log.info("reloaded", changes=list(changes.describe()))
-        gc.collect()
-        gc.freeze()
-
-    def _failed(self, reason: str) -> None:
-        self._proxy.reloads["failed"] += 1
-        self._proxy.events.tell(Kind.RELOAD, str(self._path), "failed", by=_OF_SIGNALS, detail=reason)
-        self._log.error("reload failed, the old configuration stays", reason=reason)
+    def _reloaded(self, config: Config) -> None:
+        self._logs.apply(config.logs)
+        self._config = config

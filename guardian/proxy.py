@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from random import Random
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -13,23 +14,25 @@ from balancer.deadlines import EXPIRE_EVERY
 from balancer.group import Group
 from balancer.snapshot import ProxySnapshot, ProxyState, Will
 from balancer.transport.reactor import Reactor
-from balancer.transport.tls import ServerSide, server_side
+from balancer.transport.tls import ServerSide
 from balancer.view import group_snapshot
 from config import model
 from config.catalogue import Catalogue
-from config.expiry import expiries
 from config.model import Config
 
 from .answers import Answers
 from .client import ClientSettings
 from .completions import Completions
-from .contact import contact
 from .descriptors import Descriptors, raise_limit
 from .events import Actor, Events
 from .groups import RunningGroup
 from .journal import WriteJournal, open_journal
 from .lessons import Lessons
 from .listener import Listener, Terms
+from .ready import Ready, make_ready
+
+if TYPE_CHECKING:
+    from .reloading import Reloading
 
 _SWEEP = 1.0  # seconds between looks at all clients
 
@@ -50,7 +53,8 @@ class Proxy:
         self._listeners: dict[str, Listener] = {}  # by bind, or by name where the kernel chose the port
         self._ending: list[Listener] = []  # taken out, with clients that are still owed an answer
         self.config: Config
-        self._certificates: Mapping[str, float] = {}
+        self.reloading: Reloading | None = None  # set by whoever knows the file
+        self.certificates: Mapping[str, float] = {}  # file -> when it, or its CRL, ends, Unix time
         self.reloads = {"ok": 0, "failed": 0}
         self.completions = Completions(self._running_groups)
         self.lessons = Lessons(clock, self._running_groups, self.completions)
@@ -76,14 +80,15 @@ class Proxy:
             self.reactor.close()
 
     def apply(self, config: Config, catalogue: Catalogue) -> None:
+        """Read what the configuration names, and `adopt` it; blocks meanwhile. Raises `CredentialError` or OSError."""
+        self.adopt(make_ready(config, catalogue))
+
+    def adopt(self, ready: Ready) -> None:
         """Make the configuration the running one; what it does not change goes on untouched.
 
-        Everything that can fail is made first: contexts from their files, listening sockets. Raises `CredentialError`
-        or OSError, and then nothing has changed.
+        What can still fail, journals and listening sockets, comes first. Raises OSError, and then nothing has changed.
         """
-        contacts = {group.name: {device.name: contact(device) for device in group.devices} for group in config.groups}
-        sides = {listener.name: server_side(listener.tls) for listener in config.listeners}
-        certificates = _expiries(config)
+        config, catalogue, sides = ready.config, ready.catalogue, ready.sides
         groups = {
             settings.name: self._groups.get(settings.name) or self._new_group(config, settings, catalogue)
             for settings in config.groups
@@ -97,7 +102,7 @@ class Proxy:
         # From here on nothing fails.
         for settings in config.groups:
             groups[settings.name].keep_journal(journals[settings.name])
-            groups[settings.name].apply(settings, catalogue, contacts[settings.name])
+            groups[settings.name].apply(settings, catalogue, ready.contacts[settings.name])
         for name, running in self._groups.items():
             if name not in groups:
                 running.close()
@@ -112,7 +117,7 @@ class Proxy:
                 self._intake.start_soon(listener.serve)
         self._listeners = listeners
         self._descriptors.reserve(_for_devices(config))
-        self._certificates = certificates
+        self.certificates = ready.certificates
         self.config = config
 
     def _new_group(self, config: Config, settings: model.Group, catalogue: Catalogue) -> RunningGroup:
@@ -188,7 +193,7 @@ class Proxy:
             started=self._started,
             groups=tuple(group_snapshot(running.group, wall_minus_clock) for running in self._groups.values()),
             listeners=tuple(listener.snapshot() for listener in self._listeners.values()),
-            certificates=dict(self._certificates),
+            certificates=dict(self.certificates),
             reloads=dict(self.reloads),
         )
 
@@ -280,14 +285,3 @@ def _let_go(journals: Mapping[str, WriteJournal | None], running: Mapping[str, R
 def _for_devices(config: Config) -> int:
     """Descriptors that connections to devices may take."""
     return sum(device.connections + 2 for group in config.groups for device in group.devices)
-
-
-def _expiries(config: Config) -> Mapping[str, float]:
-    """When each certificate and list ends, by file, Unix time."""
-    found: dict[str, float] = {}
-    for listener in config.listeners:
-        found.update(expiries(listener.tls))
-    for group in config.groups:
-        for device in group.devices:
-            found.update(expiries(device.tls))
-    return found

@@ -1,0 +1,147 @@
+"""Reading the configuration again: what it would change, and making it so. One at a time, whoever asks.
+
+Files are read and contexts made in a thread; the loop only swaps what is ready.
+"""
+
+from __future__ import annotations
+
+import gc
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import structlog
+import trio
+
+from balancer.snapshot import ProxyState
+from config.catalogue import load_catalogue
+from config.credentials import CredentialError
+from config.diff import Changes, diff
+from config.loader import Loaded, load
+from config.problems import Problem
+
+from .events import Actor, Kind
+from .proxy import Proxy
+from .ready import Ready, make_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from config.model import Config
+
+_WRONG: Final = "the configuration has errors"
+
+
+@attrs.frozen(kw_only=True)
+class ReloadResult:
+    """What a reload did, or would do."""
+
+    file: Path
+    dry_run: bool
+    reason: str = ""  # why not; empty where it was, or could be, done
+    problems: tuple[Problem, ...] = ()  # of the file, warnings too
+    changes: Changes = attrs.field(factory=Changes)
+    renewed: tuple[str, ...] = ()  # certificate files with another content: a line for each
+
+    @property
+    def ok(self) -> bool:
+        return not self.reason
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What changes, for people."""
+        return (*self.changes.describe(), *self.renewed)
+
+
+class Reloading:
+    """Knows the file that the proxy runs on. ``loaded`` is the last reading of it that was applied."""
+
+    def __init__(self, file: Path, loaded: Loaded, proxy: Proxy, applied: Callable[[Config], None]) -> None:
+        """``applied`` is called with each configuration that a reload has made the running one."""
+        self.file = file
+        self.loaded = loaded
+        self.loaded_at = datetime.now(UTC)
+        self._proxy = proxy
+        self._applied = applied
+        self._turn = trio.Lock()
+        self._log = structlog.get_logger()
+
+    async def reload(self, by: Actor, *, dry_run: bool = False) -> ReloadResult:
+        """Apply the file as it is now, or say why not and go on as before; ``dry_run`` only says. Never raises."""
+        async with self._turn:
+            try:
+                return await self._reload(by, dry_run=dry_run)
+            except Exception as exc:  # noqa: BLE001 - the barrier: a reload must not end the proxy
+                self._log.error("a fault of the proxy's own in a reload", exc_info=exc)
+                return self._done(by, self._result(dry_run, reason="a fault of the proxy's own; its log says more"))
+
+    async def _reload(self, by: Actor, *, dry_run: bool) -> ReloadResult:
+        loaded, ready, reason = await trio.to_thread.run_sync(_read, self.file)
+        config = loaded.config
+        if config is None or ready is None:
+            return self._done(by, self._result(dry_run, reason=reason or _WRONG, problems=loaded.problems))
+        result = self._result(
+            dry_run,
+            problems=loaded.problems,
+            changes=diff(self._proxy.config, config),
+            renewed=tuple(_renewed(self._proxy.certificates, ready.certificates)),
+        )
+        if self._proxy.state is ProxyState.DRAINING:
+            return self._done(by, attrs.evolve(result, reason="the proxy is stopping"))
+        if dry_run:
+            return result
+        try:
+            self._proxy.adopt(ready)
+        except OSError as exc:
+            return self._done(by, attrs.evolve(result, reason=str(exc)))
+        self.loaded, self.loaded_at = loaded, datetime.now(UTC)
+        self._applied(config)
+        self._done(by, result)
+        gc.collect()
+        gc.freeze()
+        return result
+
+    def _result(self, dry_run: bool, **facts: object) -> ReloadResult:
+        return ReloadResult(file=self.file, dry_run=dry_run, **facts)  # type: ignore[arg-type]
+
+    def _done(self, by: Actor, result: ReloadResult) -> ReloadResult:
+        """Tell everybody; a dry run is nobody's business but its caller's."""
+        if result.dry_run:
+            return result
+        for problem in result.problems:
+            self._log.warning("configuration problem", problem=str(problem))
+        word = "ok" if result.ok else "failed"
+        self._proxy.reloads[word] += 1
+        if result.ok:
+            self._log.info("reloaded", changes=list(result.lines), by=by.name)
+        else:
+            self._log.error("reload failed, the old configuration stays", reason=result.reason, by=by.name)
+        self._proxy.events.tell(
+            Kind.RELOAD, str(self.file), word, by=by, detail=result.reason or "; ".join(result.lines)
+        )
+        return result
+
+
+def _read(file: Path) -> tuple[Loaded, Ready | None, str]:
+    """The file and what it names, ready to be applied; else None and why. Blocks."""
+    loaded = load(file, read_files=True)
+    if loaded.config is None:
+        return loaded, None, ""
+    try:
+        return loaded, make_ready(loaded.config, load_catalogue(loaded.config.catalogue)[0]), ""
+    except (CredentialError, OSError) as exc:  # a file has changed since it was read a moment ago
+        return loaded, None, str(exc)
+
+
+def _renewed(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
+    """Files that were read before and say another end: a certificate was renewed, or a revocation list."""
+    return [
+        f"file {file}: now ends {_date(end)} instead of {_date(before[file])}"
+        for file, end in after.items()
+        if file in before and before[file] != end
+    ]
+
+
+def _date(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC"
