@@ -175,7 +175,7 @@ class Sessions:
     def replay_refused(self, session: Session, device: Device, now: float) -> None:
         self.count("replay_refused")
         self._tries.refused(session.identity, now)
-        self._group.tell("login not accepted again", device=device.name)
+        self._group.tell("login not accepted again", device=device.name, client=str(session.identity))
 
     def take_bound(self, device: Device) -> list[Exchange]:
         """What waits for that device and no other; it is the caller's to end."""

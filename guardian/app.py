@@ -77,6 +77,7 @@ class _Application:
                             break
                     proxy.events.tell(Kind.STOP, "guardian", "draining", by=_OF_SIGNALS)
                     await drain(proxy, self._config.shutdown.timeout)
+                    proxy.events.tell(Kind.STOP, "guardian", "stopped")
                     self._log.info("stopped")
                     nursery.cancel_scope.cancel()
         except* (CredentialError, OSError) as group:

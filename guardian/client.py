@@ -58,6 +58,12 @@ class ClientOwner(Protocol):
     def refused_request(self, client: Client, exchange: Exchange) -> None:
         """A request got an answer of the proxy's own."""
 
+    def blocked(self, client: Client, code: str) -> None:
+        """A rule keeps a request from every device."""
+
+    def login_ended(self, client: Client, code: str, result: str) -> None:
+        """A login or logout: ``result`` is `ok`, `refused`, `limited` or another word for how it ended."""
+
 
 class Client(LinkHandler):
     """Owed answers stand in one queue; each is written when all before it are.
@@ -72,8 +78,10 @@ class Client(LinkHandler):
         self.rules = rules
         self.longest = settings.longest
         self.connected_at = now
+        self.address = ""  # from where it is connected
         self.link: Link
-        self.route = Route(group, peer.fingerprint if peer is not None else None, self._answered, self._must_end, now)
+        identity = peer.fingerprint if peer is not None else None
+        self.route = Route(group, identity, self._answered, self._must_end, now, self._login_ended)
         self._owner = owner
         self._group = group
         self._share = Share()
@@ -204,6 +212,7 @@ class Client(LinkHandler):
         if ruling.nested is not None:
             ruling = ruling.nested.of(exchange.request)
         if ruling.blocked:
+            self._owner.blocked(self, exchange.code.decode("ascii"))
             exchange.finish(Outcome.BLOCKED, None)
             return
         if ruling.noticed:
@@ -211,6 +220,9 @@ class Client(LinkHandler):
         if not ruling.plain and self._fences(ruling, exchange.request):
             self._fence = exchange
         self.route.submit(exchange, now)
+
+    def _login_ended(self, code: str, result: str) -> None:
+        self._owner.login_ended(self, code, result)
 
     def _must_end(self) -> None:
         """What it was on its device is lost, and it must know."""

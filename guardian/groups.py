@@ -44,7 +44,9 @@ _EVENTS: Final[Mapping[str, Kind]] = {
     "primary promoted": Kind.FAILOVER,
     "primary is back": Kind.FAILOVER,
     "write in doubt": Kind.WRITE,
+    "login not accepted again": Kind.LOGIN,
 }
+_RESULTS: Final[Mapping[str, str]] = {"login not accepted again": "replay_refused"}
 
 
 @attrs.define(eq=False)
@@ -91,7 +93,8 @@ class RunningGroup:
         if kind is not None:
             device = facts.get("device")
             what = self.group.name if device is None else f"{self.group.name}/{device}"
-            self._events.tell(kind, what, str(facts.get("health", event)), detail=_told(facts))
+            result = str(facts.get("health", _RESULTS.get(event, event)))
+            self._events.tell(kind, what, result, detail=_told(facts))
         limit = self._told.setdefault((event, facts.get("device")), RateLimited())
         held_back = limit.admit(self._reactor.clock())
         if held_back is not None:

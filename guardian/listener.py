@@ -13,7 +13,7 @@ import trio
 
 from balancer.exchange import Exchange
 from balancer.group import Group
-from balancer.snapshot import ListenerSnapshot
+from balancer.snapshot import ListenerSnapshot, Outcome
 from balancer.transport.dial import handshake, prepare
 from balancer.transport.link import Link
 from balancer.transport.peers import Peer, PeerRefused
@@ -23,12 +23,15 @@ from config import model
 
 from .client import Client, ClientSettings
 from .descriptors import Descriptors
+from .events import Actor, Events, Kind
 from .functions import GroupRules
 from .handshakes import Handshakes
 from .logs import RateLimited
 
 _ACCEPTS_PER_TURN = 16  # whoever makes room for them gives its descriptor back only after the turn
 _BACKLOG = 1024
+_NO_RULE = "no rule of the group matches the client (unmatched: refuse)"
+_NOBODY = "(no certificate)"
 _PAUSE_WHEN_SHORT = 0.05  # seconds without accepting when descriptors or memory ran out
 
 
@@ -53,7 +56,7 @@ class Terms:
 class Listener:
     """An error of one connection is that connection's own; accepting goes on whatever happens."""
 
-    def __init__(self, terms: Terms, group: Group, reactor: Reactor, descriptors: Descriptors) -> None:
+    def __init__(self, terms: Terms, group: Group, reactor: Reactor, descriptors: Descriptors, events: Events) -> None:
         self.terms = terms
         self.clients: set[Client] = set()
         self.draining = False
@@ -63,6 +66,7 @@ class Listener:
         self._group = group
         self._reactor = reactor
         self._descriptors = descriptors
+        self._events = events
         self._handshakes = Handshakes(terms.settings.limits.handshakes)
         self._results: dict[str, int] = {}
         self._log = structlog.get_logger(listener=terms.settings.name)
@@ -117,6 +121,7 @@ class Listener:
                 crowded = "no descriptors are left for clients"
             if crowded:
                 self._refused("crowded", address[0], crowded)
+                self._tell_refused("crowded", address[0], crowded)
                 sock.close()
                 continue
             self._descriptors.taken += 1
@@ -137,13 +142,18 @@ class Listener:
                     await handshake(tls)
                 if scope.cancelled_caught:
                     self._refused("timeout", address, "the handshake was not finished in time")
+                    self._tell_refused("timeout", address, "the handshake was not finished in time")
                     return
                 peer = terms.tls.check(tls, time.time())
             welcomed = self._take(sock, peer, address)
         except PeerRefused as exc:
             self._refused("refused", address, str(exc))
+            self._tell_refused("refused", address, str(exc))
         except ssl.SSLError as exc:
-            self._refused("refused", address, f"TLS: {(exc.reason or 'error').lower().replace('_', ' ')}")
+            reason = f"TLS: {_reason(exc)}"
+            self._refused("refused", address, reason)
+            if not isinstance(exc, ssl.SSLEOFError):  # it left: a look whether the port answers is nothing refused
+                self._tell_refused("refused", address, reason)
         except OSError as exc:
             self._refused("error", address, (exc.strerror or type(exc).__name__).lower())
         except Exception as exc:  # noqa: BLE001 - the barrier: a fault of ours costs one connection, not the listener
@@ -156,12 +166,15 @@ class Listener:
     def _take(self, sock: socket.socket, peer: Peer | None, address: str) -> bool:
         rules = self.terms.rules.of(peer)
         if rules is None:
-            self._refused("refused", address, "no rule of the group matches the client (unmatched: refuse)")
+            self._refused("refused", address, _NO_RULE)
+            self._tell_refused("refused", address, _NO_RULE, peer)
             return False
         if len(self.clients) >= self.terms.settings.limits.connections:
             self._refused("crowded", address, "limits.connections is reached")
+            self._tell_refused("crowded", address, "limits.connections is reached", peer)
             return False
         client = Client(self, self._group, rules, self.terms.client, peer, self._reactor.clock())
+        client.address = address
         client.attach(Link(self._reactor, sock, client))
         self.clients.add(client)
         self._count("ok")
@@ -186,7 +199,21 @@ class Listener:
     def refused_request(self, client: Client, exchange: Exchange) -> None:
         name = client.peer.common_name if client.peer else None
         code = exchange.code.decode("ascii")  # empty for what is no message
+        if exchange.outcome is Outcome.MALFORMED:
+            self._events.tell(
+                Kind.CLIENT,
+                self.terms.settings.name,
+                "malformed",
+                by=_actor(client),
+                detail="what it sent is no message",
+            )
         self._complain(f"request not served: {exchange.outcome.value}", code=code, client=name)
+
+    def blocked(self, client: Client, code: str) -> None:
+        self._events.tell(Kind.BLOCKED, f"{self._group.name}/{code}", "blocked", by=_actor(client))
+
+    def login_ended(self, client: Client, code: str, result: str) -> None:
+        self._events.tell(Kind.LOGIN, f"{self._group.name}/{code}", result, by=_actor(client))
 
     def sweep(self, now: float) -> None:
         """Called about every second."""
@@ -207,12 +234,14 @@ class Listener:
         self._handshakes.most = terms.settings.limits.handshakes
         for client in tuple(self.clients):
             rules = terms.rules.of(client.peer)
+            reason = _NO_RULE
             try:
                 terms.recheck(client.peer)
             except PeerRefused as exc:
                 self._log.warning("client no longer admitted", reason=str(exc))
-                rules = None
+                reason, rules = str(exc), None
             if rules is None:
+                self._tell_refused("no_longer_admitted", client.address, reason, client.peer)
                 client.close()
             elif terms.client.longest < client.longest:
                 client.end()  # it reads longer requests than a device can now be sent
@@ -245,6 +274,10 @@ class Listener:
         self._count(result)
         self._complain("client refused", address=address, reason=reason, **more)
 
+    def _tell_refused(self, result: str, address: str, reason: str, peer: Peer | None = None) -> None:
+        by = Actor(name=_NOBODY if peer is None else _name(peer), source=address)
+        self._events.tell(Kind.CLIENT, self.terms.settings.name, result, by=by, detail=reason)
+
     def _count(self, result: str) -> None:
         self._results[result] = self._results.get(result, 0) + 1
 
@@ -254,3 +287,17 @@ class Listener:
         held_back = limit.admit(self._reactor.clock())
         if held_back is not None:
             self._log.warning(event, held_back=held_back, **facts)
+
+
+def _actor(client: Client) -> Actor:
+    return Actor(name=_NOBODY if client.peer is None else _name(client.peer), source=client.address)
+
+
+def _name(peer: Peer) -> str:
+    """Never what a message says: whoever sends it can write there what it likes."""
+    return peer.common_name or peer.fingerprint
+
+
+def _reason(exc: ssl.SSLError) -> str:
+    reason = (exc.reason or "error").lower().replace("_", " ")
+    return f"{reason}: {exc.verify_message}" if isinstance(exc, ssl.SSLCertVerificationError) else reason

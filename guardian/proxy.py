@@ -158,7 +158,7 @@ class Proxy:
                 if listener is None:
                     running = groups[settings.group]
                     terms = self._terms(config, settings, sides[settings.name], running)
-                    listener = Listener(terms, running.group, self.reactor, self._descriptors)
+                    listener = Listener(terms, running.group, self.reactor, self._descriptors, self.events)
                     listener.bind()
                     fresh.add(listener)
                 listeners[place] = listener

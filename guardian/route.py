@@ -27,6 +27,7 @@ class Route:
 
     ``answered(exchange)`` takes each end. ``must_end()`` is called when the state that the client had on a device is
     lost: it has to go, so that it knows. ``identity`` is what the client shows of itself, None where that is nothing.
+    ``told(code, result)`` hears how each login and logout ended, before its answer is passed on.
     """
 
     def __init__(
@@ -36,12 +37,15 @@ class Route:
         answered: Callable[[Exchange], None],
         must_end: Callable[[], None],
         now: float,
+        told: Callable[[str, str], None] | None = None,
     ) -> None:
         self.owner: Pin | Session | None = None  # None: anonymous
         self._group = group
         self._identity = identity
         self._answered = answered
         self._must_end = must_end
+        self._told = told
+        self._login_code = b""  # of the login that went to a device and is not answered
         self._hold: Pin | None = None  # the connection of a request in several parts
         self._leaving_by: Pin | None = None  # the connection of a logout that is not answered
         self._hold_code = b""  # of the request in parts
@@ -63,6 +67,7 @@ class Route:
             owner = self._stay_on_hold(self._hold)
             exchange.owner = owner
         if logs_in:
+            exchange.done = self._login_kept_back
             group.sessions.begin_login(self._identity, exchange, partial(self._log_in, exchange), now)
         elif isinstance(owner, Pin):
             if command.private:
@@ -87,6 +92,8 @@ class Route:
 
     def leave(self) -> None:
         """The client is gone. A login whose answer nobody waits for counts as refused."""
+        if self._login_open:
+            self._tell(self._login_code, "abandoned")
         self._end_login(good=False)
         self._become(None)
         for pin in (self._hold, self._leaving_by):
@@ -139,6 +146,7 @@ class Route:
         """
         exchange.done = self._login_answered
         self._login_open = True
+        self._login_code = exchange.code
         if isinstance(self.owner, Pin):
             exchange.owner = self.owner
             self._group.pins.submit(exchange, self.owner, now)
@@ -158,8 +166,27 @@ class Route:
                 self.owner = session
             elif pin.roams_later and not pin.accepted:
                 self._become(None)  # refused: it is nobody
+        self._tell(exchange.code, self._result(exchange))
         self._answered(exchange)
         self._end_login(good=exchange.outcome in _NEVER_SEEN or not sessions.said_no(exchange))
+
+    def _login_kept_back(self, exchange: Exchange) -> None:
+        """It ended before it went to a device: after too many that were refused, or that are not answered yet."""
+        self._tell(exchange.code, "limited")
+        self._answered(exchange)
+
+    def _result(self, exchange: Exchange) -> str:
+        """How a login that went to a device ended, in one word of a bounded set."""
+        rules, answer = self._group.logins, exchange.answer
+        if exchange.outcome not in _ANSWERED or answer is None:
+            return exchange.outcome.value
+        if rules.succeeded(exchange.code, answer):
+            return "ok"
+        return "refused" if rules.refused(exchange.code, answer) else "continued"
+
+    def _tell(self, code: bytes, result: str) -> None:
+        if self._told is not None:
+            self._told(code.decode("ascii"), result)
 
     def _end_login(self, *, good: bool) -> None:
         if self._login_open:
@@ -175,6 +202,7 @@ class Route:
         def done(exchange: Exchange) -> None:
             self._leaving_by = None
             self._group.pins.close(pin)
+            self._tell(exchange.code, "logged_out" if exchange.outcome is Outcome.OK else exchange.outcome.value)
             self._answered(exchange)
 
         exchange.done = done

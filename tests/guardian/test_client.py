@@ -27,6 +27,8 @@ class Listener:
         self.gone: list[Client] = []
         self.noticed: list[str] = []
         self.refused: list[Outcome] = []
+        self.blocks: list[str] = []
+        self.logins: list[tuple[str, str]] = []
         self.faults: list[Exception] = []
 
     def client_gone(self, client: Client) -> None:
@@ -37,6 +39,12 @@ class Listener:
 
     def refused_request(self, client: Client, exchange: Exchange) -> None:
         self.refused.append(exchange.outcome)
+
+    def blocked(self, client: Client, code: str) -> None:
+        self.blocks.append(code)
+
+    def login_ended(self, client: Client, code: str, result: str) -> None:
+        self.logins.append((code, result))
 
     def client_fault(self, client: Client, exc: Exception) -> None:
         self.faults.append(exc)
@@ -158,6 +166,13 @@ class TestOrder:
         talk.say(b"[AOGPKD;]" + ask(0) + b"x")
         talk.answer(ask(0))
         assert talk.owner.refused == [Outcome.BLOCKED, Outcome.MALFORMED]
+
+    def test_a_block_is_told_also_where_its_client_leaves_before_it_is_answered(self) -> None:
+        talk = Talk()
+        talk.say(ask(0) + b"[AOGPKD;]")
+        talk.client.close()
+        assert talk.owner.refused == []
+        assert talk.owner.blocks == ["GPKD"]
 
     def test_clients_share_connections_and_each_gets_its_own(self) -> None:
         talk = Talk(connections=1)

@@ -141,3 +141,48 @@ def test_a_hold_that_waited_too_long_does_not_take_the_next_with_it() -> None:
     assert party.client.route._hold is pin
     made.leave(party)
     assert not made.group.pins.all
+
+
+class TestWhatIsToldOfLogins:
+    def test_each_is_told_once_and_by_how_it_ended(self) -> None:
+        made = world()
+        party = made.connect("one")
+        made.log_in(party, password=b"wrong")
+        made.log_in(party)
+        made.ask(party, "RKLO")
+        made.settle()
+        assert made.ended == [("RKLG", "refused"), ("RKLG", "ok"), ("RKLO", "logged_out")]
+
+    def test_what_no_device_saw_is_told_too(self) -> None:
+        made = World(device_settings("a", role=Role.PRIMARY), sessions=Sessions(failures=1))
+        made.ready(2)
+        party = made.connect("one")
+        made.log_in(party, password=b"wrong")
+        made.log_in(party)
+        assert made.ended == [("RKLG", "refused"), ("RKLG", "limited")]
+
+    def test_a_login_in_several_steps_goes_on(self) -> None:
+        made = world()
+        made.nonces = True
+        made.log_in(made.connect("one"))
+        assert made.ended == [("RKLG", "continued")]
+
+    def test_who_leaves_before_the_answer_is_told_too(self) -> None:
+        made = world()
+        party = made.connect("one")
+        made.say(party, made.login(party))
+        made.leave(party)
+        made.settle()
+        assert made.ended == [("RKLG", "abandoned")]
+
+    def test_a_login_that_is_lost_with_its_device_says_so(self) -> None:
+        made = world()
+        party = made.connect("one")
+        made.say(party, made.login(party))
+        made.open_private("a")
+        made.flush()
+        for line in made.open_lines:
+            if line.upstream.owner is not None:
+                line.upstream.link.lose()  # type: ignore[attr-defined]
+        made.settle()
+        assert made.ended == [("RKLG", "unknown")]

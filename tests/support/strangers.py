@@ -156,6 +156,7 @@ class World(FakeGroup):
         self.draining = False
         self.parties: list[Party] = []
         self.faults: list[Exception] = []
+        self.ended: list[tuple[str, str]] = []  # of logins and logouts that have ended
         self.lines: dict[Upstream, Line] = {}
         self.runs: list[Run] = []
         self.passwords = {device.name: dict(PASSWORDS) for device in devices}
@@ -178,6 +179,11 @@ class World(FakeGroup):
         raise AssertionError
 
     def refused_request(self, client: Client, exchange: object) -> None: ...
+
+    def blocked(self, client: Client, code: str) -> None: ...
+
+    def login_ended(self, client: Client, code: str, result: str) -> None:
+        self.ended.append((code, result))
 
     def connect(self, certificate: str | None = None) -> Party:
         shown = None if certificate is None else peer(certificate)
