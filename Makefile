@@ -26,11 +26,15 @@ demo: setup
 # The tests run from the sources here, interpreted. Where the data path is compiled, those of its promises run on the
 # installation first: -P keeps this folder behind it. `make soak` has the run of minutes.
 COMPILED := installation failover crosstalk refusals pinned sessions writes context
+PARALLEL := -n $(or $(JOBS),auto) --dist worksteal
 test: setup
 ifeq ($(ARGS),)
-	@case "$$($(BIN)/guardian --version)" in *compiled) $(BIN)/python -P -m pytest $(COMPILED:%=tests/integration/test_%.py);; esac
-endif
+	@case "$$($(BIN)/guardian --version)" in *compiled) \
+		$(BIN)/python -P -m pytest $(PARALLEL) $(COMPILED:%=tests/integration/test_%.py);; esac
+	@$(BIN)/python -m pytest $(PARALLEL)
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 lint: setup
 	$(BIN)/ruff check .
