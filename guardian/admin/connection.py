@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -12,7 +11,12 @@ import h11
 import structlog
 import trio
 
-from .message import Request, Response, refusal
+from guardian.events import Actor
+
+from .dispatch import Conversation
+from .lasting import converse, pour
+from .message import Request, Response, Role, refusal
+from .room import Room
 
 HEAD_LIMIT: Final = 16_384  # bytes of request line and headers
 BODY_LIMIT: Final = 65_536
@@ -49,31 +53,34 @@ class BadRequestError(Exception):
         self.response = response
 
 
-class Connection:
-    """Serves requests on one stream until either side has had enough.
+@attrs.frozen(kw_only=True)
+class Guest:
+    """What a connection says of who is at its other end, before any request."""
 
-    `waiting` holds, oldest first, the cancel scopes of connections that wait for their client; whoever needs room may
-    cancel one, which closes that connection without an answer.
-    """
+    actor: Actor
+    role: Role  # what they may do at most; a token may be asked for as well
+    secure: bool  # over TLS
+    local_host: str  # the address that they connected to
+
+
+class Connection:
+    """Serves requests on one stream until either side has had enough."""
 
     def __init__(
         self,
         stream: trio.abc.Stream,
-        answer: Callable[[Request], Awaitable[Response]],
+        answer: Callable[[Request], Awaitable[Response | Conversation]],
         *,
-        waiting: dict[trio.CancelScope, None],
+        room: Room,
         times: Times,
-        secure: bool,
-        local_host: str,
-        peer: str,
+        guest: Guest,
     ) -> None:
         self._stream = stream
         self._answer = answer
-        self._waiting = waiting
+        self._room = room
         self._times = times
-        self._secure = secure
-        self._local_host = local_host
-        self._peer = peer
+        self._guest = guest
+        self._seen = b""  # of the request that is being read, and what came behind it
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         self._first = True
 
@@ -96,20 +103,35 @@ class Connection:
                 return
             if request is None:
                 return
-            await self._write(await self._work_out(request), head=request.method == "HEAD")
-            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
-                await self._linger()
+            if not await self._serve_one(request):
                 return
             self._http.start_next_cycle()
 
+    async def _serve_one(self, request: Request) -> bool:
+        """Whether there may be another request after it."""
+        answer = await self._work_out(request)
+        if isinstance(answer, Conversation):
+            with self._room.stay(answer.request):
+                await converse(self._stream, self._seen, answer, self._times.write)
+            return False
+        if answer.stream is not None:
+            await self._write_on(answer, request)
+            return False
+        await self._write(answer, head=request.method == "HEAD")
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            return True
+        await self._linger()
+        return False
+
     async def _read(self) -> Request | None:
         """The next request, whole; None when there is none any more."""
-        begun = bool(self._http.trailing_data[0])
+        self._seen = bytes(self._http.trailing_data[0])
+        begun = bool(self._seen)
         patience = self._times.request if self._first or begun else self._times.idle
         self._first = False
         head: h11.Request | None = None
         body = b""
-        with self._patience(patience) as scope:
+        with self._room.waiting(patience) as scope:
             while True:
                 event = self._http.next_event()
                 if event is h11.NEED_DATA:
@@ -119,6 +141,7 @@ class Connection:
                     if not begun:
                         begun = True
                         scope.deadline = trio.current_time() + self._times.request
+                    self._seen += data
                     self._http.receive_data(bytes(data))
                 elif isinstance(event, h11.Request):
                     _check_head(event)
@@ -135,36 +158,31 @@ class Connection:
             raise TooSlowError
         return None
 
-    @contextlib.contextmanager
-    def _patience(self, seconds: float) -> Iterator[trio.CancelScope]:
-        """Bounds a wait for the client, and lets the server end it earlier if it needs the room."""
-        with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
-            self._waiting[scope] = None
-            try:
-                yield scope
-            finally:
-                self._waiting.pop(scope, None)
-
     def _request(self, head: h11.Request, body: bytes) -> Request:
         return Request(
             method=head.method.decode("ascii"),
             target=head.target.decode("ascii", "backslashreplace"),
             headers=tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in head.headers),
             body=body,
-            secure=self._secure,
-            local_host=self._local_host,
-            peer=self._peer,
+            secure=self._guest.secure,
+            local_host=self._guest.local_host,
+            actor=self._guest.actor,
+            role=self._guest.role,
         )
 
-    async def _work_out(self, request: Request) -> Response:
+    async def _work_out(self, request: Request) -> Response | Conversation:
         try:
             with trio.fail_after(self._times.answer):
-                return await self._answer(request)
+                answer = await self._answer(request)
         except trio.TooSlowError:
             return refusal(503, "no answer in time")
         except Exception as exc:  # noqa: BLE001 (one answer is lost, not the connection)
             structlog.get_logger().error("admin request failed", path=request.path[:200], exc_info=exc)
             return refusal(500, "a fault of the proxy; its log says more")
+        lasts = isinstance(answer, Conversation) or answer.stream is not None
+        if lasts and self._room.full_of_lasting:
+            return refusal(503, "too many streams already; end one of them")
+        return answer
 
     async def _refuse(self, response: Response) -> None:
         """Answer a request that cannot be understood or believed, and stop listening."""
@@ -173,24 +191,30 @@ class Connection:
             await self._linger()
 
     async def _write(self, response: Response, *, head: bool, close: bool = False) -> None:
-        headers = {
-            **_HARDENING,
-            **response.headers,
-            "Content-Type": response.content_type,
-            "Content-Length": str(len(response.body)),
-        }
-        if close:
-            headers["Connection"] = "close"
-        start = h11.Response(
-            status_code=response.status,
-            reason=HTTPStatus(response.status).phrase,
-            headers=list(headers.items()),
-        )
-        with self._patience(self._times.write) as scope:
-            if head:
-                await self._send(start, h11.EndOfMessage())
+        more = {"Content-Length": str(len(response.body)), **({"Connection": "close"} if close else {})}
+        start = _head(response, more)
+        if head:
+            await self._deliver(start, h11.EndOfMessage())
+        else:
+            await self._deliver(start, h11.Data(data=response.body), h11.EndOfMessage())
+
+    async def _write_on(self, response: Response, request: Request) -> None:
+        """Chunks as they come; nothing else follows on this connection."""
+        assert response.stream is not None, "the caller has looked"
+        with self._room.stay(request):
+            await self._deliver(_head(response, {"Connection": "close"}))
+            ended = request.method == "HEAD"
+            if ended:
+                await response.stream.aclose()
             else:
-                await self._send(start, h11.Data(data=response.body), h11.EndOfMessage())
+                ended = await pour(self._stream, response.stream, lambda chunk: self._deliver(h11.Data(data=chunk)))
+        if ended:
+            await self._deliver(h11.EndOfMessage())
+            await self._linger()
+
+    async def _deliver(self, *events: h11.Event) -> None:
+        with self._room.waiting(self._times.write) as scope:
+            await self._send(*events)
         if scope.cancelled_caught:
             raise trio.BrokenResourceError("the client does not take its answer")
 
@@ -199,11 +223,18 @@ class Connection:
 
     async def _linger(self) -> None:
         """Let the client read the answer: a socket closed over unread bytes is reset, and the answer may be lost."""
-        with self._patience(self._times.linger):
+        with self._room.waiting(self._times.linger):
             if isinstance(self._stream, trio.SocketStream):
                 await self._stream.send_eof()
             while await self._stream.receive_some(_CHUNK):
                 pass
+
+
+def _head(response: Response, more: Mapping[str, str]) -> h11.Response:
+    headers = {**_HARDENING, **response.headers, "Content-Type": response.content_type, **more}
+    return h11.Response(
+        status_code=response.status, reason=HTTPStatus(response.status).phrase, headers=list(headers.items())
+    )
 
 
 def _check_head(head: h11.Request) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -13,21 +12,61 @@ import trio
 from config.units import format_duration, parse_duration
 from guardian.lessons import LONGEST, SHORTEST, LessonRunning, Lessons
 
-from .message import Request, Response, as_json, refusal
+from .message import Request, Response, Role, as_json, refusal
+from .route import Route, Schema
 
-PATH: Final = "/learning"
-STOP: Final = "/learning/stop"
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
-class LearningRoutes:
-    """Changes have passed the checks of `Access` before they come here."""
+_STATE: Final[Schema] = {"type": "object", "properties": {"state": {"type": "string"}}, "required": ["state"]}
+_ASKED: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "for": {"type": "string", "description": "how long, such as 10m"},
+        "group": {"type": ["string", "null"], "description": "without it all groups"},
+    },
+    "required": ["for"],
+    "additionalProperties": False,
+}
+
+
+class Learning:
+    """The routes of `/learning`."""
 
     def __init__(self, lessons: Lessons) -> None:
         self._lessons = lessons
         self._log = structlog.get_logger()
         self._renderers = trio.CapacityLimiter(1)
-        self.posts: dict[str, Callable[[Request], Awaitable[Response]]] = {PATH: self.start, STOP: self.stop}
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(
+                method="GET",
+                path="/learning",
+                role=Role.VIEW,
+                summary="The lesson: its state, and once it has ended what was learned",
+                handler=self.show,
+                gives=_STATE,
+            ),
+            Route(
+                method="POST",
+                path="/learning",
+                role=Role.OPERATE,
+                summary="Begin a lesson",
+                handler=self.start,
+                takes=_ASKED,
+                gives=_STATE,
+                refuses={400: "not a lesson", 404: "no such group", 409: "somebody is learning already"},
+            ),
+            Route(
+                method="POST",
+                path="/learning/stop",
+                role=Role.OPERATE,
+                summary="End the lesson now",
+                handler=self.stop,
+                gives=_STATE,
+            ),
+        ]
 
     async def show(self, _request: Request) -> Response:
         """The state, and once the lesson has ended what was learned."""
@@ -50,12 +89,14 @@ class LearningRoutes:
             return refusal(409, str(exc))
         except LookupError as exc:
             return refusal(404, str(exc.args[0]))
-        self._log.info("learning", group=group or "all", seconds=seconds, peer=request.peer)
+        self._log.info(
+            "learning", group=group or "all", seconds=seconds, by=request.actor.name, peer=request.actor.source
+        )
         return as_json(200, self._lessons.facts)
 
     async def stop(self, request: Request) -> Response:
         self._lessons.stop()
-        self._log.info("learning is to end", peer=request.peer)
+        self._log.info("learning is to end", by=request.actor.name, peer=request.actor.source)
         return as_json(200, self._lessons.facts)
 
 

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import enum
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qsl
 
 import attrs
+
+from guardian.events import Actor
+
+
+class Role(enum.IntEnum):
+    """What somebody may do, and what a route asks for; each includes those before it."""
+
+    OPEN = 0  # nothing that is anybody's secret
+    VIEW = 1
+    OPERATE = 2
+
+
+ANYONE: Final = "anyone"  # whose connection says nothing of them
+LOOPBACK: Final = "loopback"  # or no more than that they are on this machine
+UNNAMED: Final = frozenset({ANYONE, LOOPBACK})
+_NOBODY: Final = Actor(name=ANYONE, source="")
 
 
 @attrs.frozen(kw_only=True)
@@ -19,11 +38,18 @@ class Request:
     body: bytes = b""
     secure: bool = False  # came over TLS
     local_host: str = "127.0.0.1"  # the address that the client connected to
-    peer: str = ""  # the address it came from
+    actor: Actor = _NOBODY  # who asks; a handler that changes something passes it on
+    role: Role = Role.OPEN  # what they may do, at most
+    parts: Mapping[str, str] = attrs.field(factory=dict)  # the named parts of the route's path
 
     @property
     def path(self) -> str:
         return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What stands after the question mark, decoded; of a repeated name the last."""
+        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
     def header(self, name: str) -> str | None:
         """The value of a header; None if it is not there. Repeated ones are joined by a comma, as HTTP says."""
@@ -33,10 +59,13 @@ class Request:
 
 @attrs.frozen(kw_only=True)
 class Response:
+    """``stream``: what follows the head instead of ``body``, chunk by chunk, for as long as both sides want."""
+
     status: int
     content_type: str
-    body: bytes
+    body: bytes = b""
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 def as_json(status: int, content: Mapping[str, object], **headers: str) -> Response:

@@ -1,10 +1,27 @@
-"""What each path of the admin port answers. The paths are a promise; see `docs/operations.md`."""
+"""Which routes there are. The paths are a promise; see `docs/operations.md`.
+
+To add one, write a `Route` and the handler beside what it shows, and name it in `all_routes`. Nothing else: Host,
+Origin, token, role, method, query and the kind of body are checked before a handler is called, and the OpenAPI document
+and the tests of refusals are made from the table. A handler raises only for a fault of ours (the client then gets 500);
+what the client did wrong it answers with `refusal`.
+
+* A plain answer: ``async def handler(request: Request) -> Response``, often `as_json`. ``request.parts`` are the named
+  parts of the path, ``request.query`` what follows the question mark (name each in ``Route.query``), ``request.body``
+  the body of a POST whose route has ``takes``. Who changes something passes on ``request.actor``.
+* A stream: the handler gives ``Response(status=200, content_type=..., stream=chunks())``, where ``chunks`` is an async
+  generator of bytes. Each chunk is sent as it comes. When the client leaves, or the server stops, the generator is
+  cancelled where it waits: clean up in ``finally``. When it returns, the answer has ended.
+* A WebSocket: ``talk=`` in place of ``handler=``, an ``async def talk(request: Request, socket: WebSocketConnection)``.
+  Send with ``await socket.send_message(...)``, which waits while the client does not take it and raises
+  ``ConnectionClosed`` once it is gone (let that through). Read ``get_message()`` in a task of its own, even if nothing
+  is expected: unread messages hide that the client has left. When it returns, the socket is closed.
+
+Streams and WebSockets are bounded in number (`room.LASTING`), and a client that takes nothing for 10 s is let go.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -12,66 +29,104 @@ import trio
 
 from balancer.snapshot import Will
 from guardian import metrics
-from guardian.events import Actor
 from guardian.operable import Operable
 
-from .access import Access
-from .learning import LearningRoutes
-from .message import Request, Response, as_json, refusal
+from .learning import Learning
+from .message import Request, Response, Role, as_json, refusal
 from .page import page
+from .route import Route, Schema
 from .status import device_status, status, unready
 
-Handler = Callable[[Request], Awaitable[Response]]
+_READY: Final[Schema] = {
+    "type": "object",
+    "properties": {"ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}},
+    "required": ["ready", "reasons"],
+}
+_ALIVE: Final[Schema] = {"type": "object", "properties": {"alive": {"const": True}}, "required": ["alive"]}
+_STATUS: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "state": {"enum": ["starting", "serving", "draining"]},
+        "groups": {"type": "array", "items": {"type": "object"}},
+        "listeners": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["state", "groups", "listeners"],
+}
+_DEVICE: Final[Schema] = {
+    "type": "object",
+    "properties": {"group": {"type": "string"}, "device": {"type": "object"}},
+    "required": ["group", "device"],
+}
 
-OPEN: Final = frozenset({"/livez", "/readyz"})  # a kubelet or a balancer in front of us has no token
-# A path is compared as it came: nothing is decoded or normalised, so there is nothing to trick with `..` or `%2e`.
-_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
-_WILL: Final = re.compile(rf"/groups/({_NAME})/devices/({_NAME})/(ready|drain|maint)")
+
+def all_routes(proxy: Operable, version: str) -> Sequence[Route]:
+    return [*_Own(proxy, version).routes(), *Learning(proxy.lessons).routes()]
 
 
-class Routes:
-    """Answers requests from what the proxy shows and takes. Runs on the loop; metrics are rendered in a thread."""
+class _Own:
+    """Probes, state, metrics and the operator's will."""
 
-    def __init__(self, proxy: Operable, access: Access, version: str) -> None:
+    def __init__(self, proxy: Operable, version: str) -> None:
         self._proxy = proxy
-        self._access = access
         self._version = version
         self._log = structlog.get_logger()
         self._renderers = trio.CapacityLimiter(1)  # a second one would only fight the first for the interpreter
-        self._learning = LearningRoutes(proxy.lessons)
-        self._paths: Mapping[str, Handler] = {
-            "/": self._page,
-            "/livez": self._livez,
-            "/readyz": self._readyz,
-            "/metrics": self._metrics,
-            "/status": self._status,
-            "/learning": self._learning.show,
-        }
 
-    async def answer(self, request: Request) -> Response:
-        """Whatever the request is, there is a response; only a fault of ours raises."""
-        if request.path not in OPEN:
-            refused = self._access.refuse_token(request)
-            if refused is not None:
-                return refused
-        change = self._learning.posts.get(request.path)
-        if change is not None and request.method == "POST":
-            return self._access.refuse_change(request) or await change(request)
-        handler = self._paths.get(request.path)
-        if handler is not None:
-            if request.method not in ("GET", "HEAD"):
-                return refusal(405, f"{request.path} can only be read", Allow="GET, HEAD")
-            return await handler(request)
-        return self._change_device(request, known=change is not None)
-
-    def _change_device(self, request: Request, *, known: bool) -> Response:
-        """``known``: the path is there, for a POST."""
-        match = _WILL.fullmatch(request.path)
-        if match is None and not known:
-            return refusal(404, "nothing here; there are /livez, /readyz, /metrics, /status, /learning and POSTs")
-        if match is None or request.method != "POST":
-            return refusal(405, "this changes something: use POST", Allow="POST")
-        return self._set_will(request, match[1], match[2], Will(match[3]))
+    def routes(self) -> list[Route]:
+        return [
+            Route(
+                method="GET",
+                path="/livez",
+                role=Role.OPEN,  # a kubelet or a balancer in front of us has no token
+                probe=True,
+                summary="Whether the process works",
+                handler=self._livez,
+                gives=_ALIVE,
+            ),
+            Route(
+                method="GET",
+                path="/readyz",
+                role=Role.OPEN,
+                probe=True,
+                summary="Whether it should get new clients, and why not",
+                handler=self._readyz,
+                gives=_READY,
+                refuses={503: "not now"},
+            ),
+            Route(
+                method="GET",
+                path="/",
+                role=Role.VIEW,
+                summary="The state as a page",
+                handler=self._page,
+                content_type="text/html",
+            ),
+            Route(
+                method="GET",
+                path="/status",
+                role=Role.VIEW,
+                summary="The state",
+                handler=self._status,
+                gives=_STATUS,
+            ),
+            Route(
+                method="GET",
+                path="/metrics",
+                role=Role.VIEW,
+                summary="Prometheus text or OpenMetrics, as Accept says",
+                handler=self._metrics,
+                content_type="text/plain",
+            ),
+            Route(
+                method="POST",
+                path="/groups/{group}/devices/{device}/{will:ready|drain|maint}",
+                role=Role.OPERATE,
+                summary="Bring a device in, drain it, or take it out",
+                handler=self._set_will,
+                gives=_DEVICE,
+                refuses={404: "no such device"},
+            ),
+        ]
 
     async def _livez(self, _request: Request) -> Response:
         return as_json(200, {"alive": True})
@@ -93,15 +148,14 @@ class Routes:
             body, kind = await trio.to_thread.run_sync(metrics.render, snapshot, self._version, accept)
         return Response(status=200, content_type=kind, body=body)
 
-    def _set_will(self, request: Request, group: str, device: str, will: Will) -> Response:
-        refused = self._access.refuse_change(request) or _refuse_body(request.body)
-        if refused is not None:
-            return refused
+    async def _set_will(self, request: Request) -> Response:
+        group, device, will = request.parts["group"], request.parts["device"], Will(request.parts["will"])
         try:
-            self._proxy.set_will(group, device, will, Actor(name="operator", source=request.peer))
+            self._proxy.set_will(group, device, will, request.actor)
         except LookupError as exc:
             return refusal(404, str(exc.args[0]) if exc.args else "there is no such device")
-        self._log.info("device will set", group=group, device=device, will=will.value, peer=request.peer)
+        by = request.actor
+        self._log.info("device will set", group=group, device=device, will=will.value, by=by.name, peer=by.source)
         shown = next(
             device_status(found)
             for in_group in self._proxy.snapshot().groups
@@ -110,14 +164,3 @@ class Routes:
             if found.name == device
         )
         return as_json(200, {"group": group, "device": shown})
-
-
-def _refuse_body(body: bytes) -> Response | None:
-    """400 unless a body is empty or an empty JSON object: there is nothing that could stand in it yet."""
-    if not body:
-        return None
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return refusal(400, "the body is not JSON")
-    return None if content == {} else refusal(400, "the body must be empty, or {}")

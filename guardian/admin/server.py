@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import structlog
 import trio
 
-from balancer.transport.peers import PeerRefused
+from balancer.transport.peers import Peer, PeerRefused
 from config.model import Admin, Bind
+from guardian.events import Actor
 from guardian.installation import version
 from guardian.logs import RateLimited
 from guardian.operable import Operable
 
-from .access import Access, is_loopback
-from .connection import Connection, Times
-from .routes import Routes
+from .access import Access, Token, is_loopback
+from .connection import Connection, Guest, Times
+from .dispatch import Dispatcher
+from .message import ANYONE, LOOPBACK, Role
+from .room import Room
+from .route import Table
+from .routes import all_routes
 from .tls import AdminSide
-
-CONNECTIONS: Final = 128
 
 
 async def serve_admin(
@@ -38,8 +39,10 @@ async def serve_admin(
     mutual = admin.tls is not None and bool(admin.tls.ca)
     if token is None and not mutual and not is_loopback(admin.bind.host):
         raise ValueError(f"admin.bind {admin.bind} is open to other machines: give it a token_file or tls with ca")
-    access = Access(token=token, names=[admin.bind.host, *(side.names if side else ())])
-    server = _Server(Routes(proxy, access, version() or "unknown"), side, times)
+    tokens = [] if token is None else [Token(name="operator", role=Role.OPERATE, secret=token)]
+    access = Access(tokens=tokens, names=[admin.bind.host, *(side.names if side else ())])
+    table = Table(all_routes(proxy, version() or "unknown"))
+    server = _Server(Dispatcher(table, access, proxy.events), side, times)
     listeners = await trio.open_tcp_listeners(admin.bind.port, host=admin.bind.host)
     if admin.bind.port == 0:  # each would have a port of its own
         for spare in listeners[1:]:
@@ -59,12 +62,11 @@ async def serve_admin(
 class _Server:
     """Accepts and bounds connections. When there is no room, the one that has waited longest for its client goes."""
 
-    def __init__(self, routes: Routes, side: AdminSide | None, times: Times) -> None:
-        self._routes = routes
+    def __init__(self, dispatcher: Dispatcher, side: AdminSide | None, times: Times) -> None:
+        self._dispatcher = dispatcher
         self._side = side
         self._times = times
-        self._open = 0
-        self._waiting: dict[trio.CancelScope, None] = {}
+        self._room = Room()
         self._log = structlog.get_logger()
         self._accept_faults = RateLimited()
         self._client_faults = RateLimited()
@@ -79,18 +81,11 @@ class _Server:
                     self._log.warning("admin cannot accept", error=exc, held_back=held)
                 await trio.sleep(0.1)
                 continue
-            if self._open >= CONNECTIONS and not self._make_room():
+            if not self._room.make():
                 stream.socket.close()
                 continue
-            self._open += 1
+            self._room.open += 1
             nursery.start_soon(self._barrier, stream)
-
-    def _make_room(self) -> bool:
-        for scope in self._waiting:
-            del self._waiting[scope]
-            scope.cancel()
-            return True
-        return False
 
     async def _barrier(self, stream: trio.SocketStream) -> None:
         """Nothing but a cancellation leaves a connection: an exception here would end the whole server."""
@@ -103,25 +98,29 @@ class _Server:
             if held is not None:
                 self._log.error("admin connection failed", exc_info=exc, held_back=held)
         finally:
-            self._open -= 1
+            self._room.open -= 1
             stream.socket.close()
 
     async def _serve(self, plain: trio.SocketStream) -> None:
         local, peer = plain.socket.getsockname()[0], plain.socket.getpeername()[0]
         stream: trio.abc.Stream = plain
+        client: Peer | None = None
         if self._side is not None:
-            secure = await self._shake_hands(self._side, plain, peer)
-            if secure is None:
+            shaken = await self._shake_hands(self._side, plain, peer)
+            if shaken is None:
                 return
-            stream = secure
+            stream, client = shaken
         connection = Connection(
             stream,
-            self._routes.answer,
-            waiting=self._waiting,
+            self._dispatcher.answer,
+            room=self._room,
             times=self._times,
-            secure=self._side is not None,
-            local_host=local,
-            peer=peer,
+            guest=Guest(
+                actor=Actor(name=_name(client, peer), source=peer),
+                role=Role.OPERATE,
+                secure=self._side is not None,
+                local_host=local,
+            ),
         )
         await connection.serve()
         with trio.move_on_after(self._times.linger):
@@ -129,19 +128,22 @@ class _Server:
 
     async def _shake_hands(
         self, side: AdminSide, plain: trio.SocketStream, peer: str
-    ) -> trio.SSLStream[trio.SocketStream] | None:
-        scope = trio.CancelScope(deadline=trio.current_time() + self._times.request)
-        self._waiting[scope] = None
+    ) -> tuple[trio.abc.Stream, Peer | None] | None:
         try:
-            with scope:
+            with self._room.waiting(self._times.request):
                 return await side.handshake(plain)
         except (trio.BrokenResourceError, PeerRefused) as exc:
             held = self._client_faults.admit(trio.current_time())
             if held is not None:
                 self._log.warning("admin handshake failed", peer=peer, error=exc.__cause__ or exc, held_back=held)
-        finally:
-            self._waiting.pop(scope, None)
         return None
+
+
+def _name(client: Peer | None, address: str) -> str:
+    """Who comes, as far as the connection says."""
+    if client is not None:
+        return client.common_name or client.fingerprint
+    return LOOPBACK if is_loopback(address) else ANYONE
 
 
 def _read_token(admin: Admin) -> bytes | None:

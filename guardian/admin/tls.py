@@ -7,6 +7,7 @@ import time
 import trio
 from cryptography import x509
 
+from balancer.transport.peers import Peer
 from balancer.transport.tls import ServerSide, server_side
 from config.credentials import load_credentials
 from config.model import AdminTls, ListenerTls, TlsMode
@@ -30,13 +31,16 @@ class AdminSide:
         self._side: ServerSide = side
         self.names = _names(load_credentials(tls.certificate, tls.key, tls.key_password_file).certificate)
 
-    async def handshake(self, plain: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
-        """Raises trio.BrokenResourceError when it fails, PeerRefused when the client's certificate does not pass."""
+    async def handshake(self, plain: trio.SocketStream) -> tuple[trio.SSLStream[trio.SocketStream], Peer | None]:
+        """The stream, and who the client is if it had to show a certificate.
+
+        Raises trio.BrokenResourceError when it fails, PeerRefused when the client's certificate does not pass.
+        """
         stream = trio.SSLStream(plain, self._side.context, server_side=True, https_compatible=True)
         await stream.do_handshake()
-        if self._side.policy is not None:
-            self._side.policy.check(stream.getpeercert(binary_form=True), time.time())
-        return stream
+        if self._side.policy is None:
+            return stream, None
+        return stream, self._side.policy.check(stream.getpeercert(binary_form=True), time.time())
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

@@ -1,24 +1,64 @@
 from __future__ import annotations
 
+import attrs
 import pytest
 
-from guardian.admin.access import Access, is_loopback
-from guardian.admin.message import Request
+from guardian.admin.access import Access, Token, is_loopback
+from guardian.admin.message import Request, Response, Role
+from guardian.events import Actor
 
-OPEN = Access(token=None, names=["127.0.0.1"])
-CLOSED = Access(token=b"s3cret", names=["0.0.0.0"])
+OPERATOR = Token(name="operator", role=Role.OPERATE, secret=b"s3cret")
+WATCHER = Token(name="wall", role=Role.VIEW, secret=b"only looks")
+OPEN = Access(tokens=[], names=["127.0.0.1"])
+CLOSED = Access(tokens=[WATCHER, OPERATOR], names=["0.0.0.0"])
 
 
 def change(host: str | None = "127.0.0.1:9190", body: bytes = b"", local: str = "127.0.0.1", **headers: str) -> Request:
     named = [(name.replace("_", "-"), value) for name, value in headers.items()]
     if host is not None:
         named.append(("host", host))
-    return Request(method="POST", target="/", headers=tuple(named), body=body, local_host=local)
+    return Request(
+        method="POST",
+        target="/",
+        headers=tuple(named),
+        body=body,
+        local_host=local,
+        actor=Actor(name="loopback", source="127.0.0.1"),
+        role=Role.OPERATE,
+    )
+
+
+def refuse(access: Access, request: Request) -> Response | None:
+    return access.refuse_host(request, probe=False) or access.refuse_origin(request) or access.refuse_kind(request)
 
 
 @pytest.mark.parametrize("given", ["Bearer s3cret", "bearer s3cret", "BEARER   s3cret"])
 def test_the_token_opens(given: str) -> None:
-    assert CLOSED.refuse_token(change(authorization=given)) is None
+    known = CLOSED.recognise(change(authorization=given))
+    assert (known.actor, known.role) == (Actor(name="operator", source="127.0.0.1"), Role.OPERATE)
+    assert not CLOSED.needs_token(known)
+
+
+def test_a_token_may_give_less_than_the_connection_and_never_more() -> None:
+    seen = CLOSED.recognise(change(authorization="Bearer only looks"))
+    assert (seen.actor.name, seen.role) == ("wall", Role.VIEW)
+    limited = attrs.evolve(change(authorization="Bearer s3cret"), role=Role.VIEW)
+    assert CLOSED.recognise(limited).role is Role.VIEW
+
+
+def test_a_certificate_is_told_beside_the_token() -> None:
+    shown = attrs.evolve(change(authorization="Bearer s3cret"), actor=Actor(name="laptop-7", source="10.0.0.9"))
+    assert CLOSED.recognise(shown).actor == Actor(name="operator (laptop-7)", source="10.0.0.9")
+
+
+@pytest.mark.parametrize("offered", ["guardian, guardian.bearer.czNjcmV0", "guardian.bearer.czNjcmV0"])
+def test_a_page_brings_the_token_as_a_subprotocol(offered: str) -> None:
+    assert CLOSED.recognise(change(sec_websocket_protocol=offered)).role is Role.OPERATE
+
+
+@pytest.mark.parametrize("offered", ["guardian", "guardian.bearer.", "guardian.bearer.!", "guardian.bearer.s3cret"])
+def test_another_subprotocol_is_no_token(offered: str) -> None:
+    assert CLOSED.needs_token(change(sec_websocket_protocol=offered))
 
 
 @pytest.mark.parametrize(
@@ -35,27 +75,28 @@ def test_the_token_opens(given: str) -> None:
         "Bearer \xff",
     ],
 )
-def test_anything_else_gets_401(given: str) -> None:
-    refused = CLOSED.refuse_token(change(authorization=given))
-    assert refused is not None
-    assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert CLOSED.refuse_token(change()) is not None
+def test_anything_else_opens_nothing(given: str) -> None:
+    request = change(authorization=given)
+    assert CLOSED.needs_token(request)
+    assert CLOSED.recognise(request).role is Role.OPEN
+    assert CLOSED.recognise(change()).role is Role.OPEN
 
 
 def test_two_authorizations_are_none() -> None:
     request = Request(
         method="GET", target="/", headers=(("authorization", "Bearer s3cret"), ("authorization", "Bearer x"))
     )
-    assert CLOSED.refuse_token(request) is not None
+    assert CLOSED.needs_token(request)
 
 
 def test_without_a_token_file_none_is_asked_for() -> None:
-    assert OPEN.refuse_token(change()) is None
+    assert not OPEN.needs_token(change())
+    assert OPEN.recognise(change()).role is Role.OPERATE
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:9190", "localhost:9190", "LOCALHOST", "[::1]:9190"])
 def test_loopback_names_are_ours(host: str) -> None:
-    assert OPEN.refuse_change(change(host)) is None
+    assert refuse(OPEN, change(host)) is None
 
 
 @pytest.mark.parametrize(
@@ -79,19 +120,38 @@ def test_loopback_names_are_ours(host: str) -> None:
     ],
 )
 def test_other_names_are_foreign(host: str | None) -> None:
-    refused = OPEN.refuse_change(change(host))
+    refused = refuse(OPEN, change(host))
     assert refused is not None
     assert refused.status == 403
 
 
 def test_a_name_in_dns_needs_the_token_and_a_way_from_outside() -> None:
-    assert CLOSED.refuse_change(change("guardian.svc:9190", local="10.0.0.5")) is None
-    assert CLOSED.refuse_change(change("guardian.svc:9190", local="127.0.0.1")) is not None
-    by_certificate = Access(token=None, names=["0.0.0.0", "guardian.example"])
-    assert by_certificate.refuse_change(change("guardian.example", local="10.0.0.5")) is None
-    assert by_certificate.refuse_change(change("10.0.0.5:9190", local="10.0.0.5")) is None
-    assert by_certificate.refuse_change(change("evil.example", local="10.0.0.5")) is not None
-    assert by_certificate.refuse_change(change("localhost", local="10.0.0.5")) is not None
+    assert refuse(CLOSED, change("guardian.svc:9190", local="10.0.0.5")) is None
+    assert refuse(CLOSED, change("guardian.svc:9190", local="127.0.0.1")) is not None
+    by_certificate = Access(tokens=[], names=["0.0.0.0", "guardian.example"])
+    assert refuse(by_certificate, change("guardian.example", local="10.0.0.5")) is None
+    assert refuse(by_certificate, change("10.0.0.5:9190", local="10.0.0.5")) is None
+    assert refuse(by_certificate, change("evil.example", local="10.0.0.5")) is not None
+    assert refuse(by_certificate, change("localhost", local="10.0.0.5")) is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "welcome"), [(None, True), ("10.0.0.5:9190", True), ("[fd00::5]", True), ("a", False)]
+)
+def test_a_probe_may_come_by_any_address_or_none_but_not_by_a_name(host: str | None, welcome: bool) -> None:
+    """A browser that was tricked by DNS sends the name; a balancer's HTTP/1.0 check has no Host."""
+    assert (OPEN.refuse_host(change(host), probe=True) is None) is welcome
+    assert OPEN.refuse_host(change(host), probe=False) is not None
+
+
+def test_a_link_to_the_page_may_be_followed() -> None:
+    link = attrs.evolve(
+        change(sec_fetch_site="cross-site", sec_fetch_mode="navigate", sec_fetch_dest="document"), method="GET"
+    )
+    assert OPEN.refuse_origin(link) is None
+    assert OPEN.refuse_origin(attrs.evolve(link, method="POST")) is not None
+    framed = attrs.evolve(change(sec_fetch_site="cross-site", sec_fetch_mode="navigate", sec_fetch_dest="iframe"))
+    assert OPEN.refuse_origin(attrs.evolve(framed, method="GET")) is not None
 
 
 @pytest.mark.parametrize(
@@ -107,28 +167,28 @@ def test_a_name_in_dns_needs_the_token_and_a_way_from_outside() -> None:
     ],
 )
 def test_a_foreign_origin_is_refused(origin: str) -> None:
-    refused = OPEN.refuse_change(change(origin=origin))
+    refused = refuse(OPEN, change(origin=origin))
     assert refused is not None
     assert refused.status == 403
 
 
 def test_our_own_page_may_change() -> None:
-    assert OPEN.refuse_change(change(origin="http://127.0.0.1:9190", sec_fetch_site="same-origin")) is None
-    assert OPEN.refuse_change(change(sec_fetch_site="cross-site")) is not None
+    assert refuse(OPEN, change(origin="http://127.0.0.1:9190", sec_fetch_site="same-origin")) is None
+    assert refuse(OPEN, change(sec_fetch_site="cross-site")) is not None
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "json"])
 @pytest.mark.parametrize("body", [b"", b"{}"])
 def test_what_a_form_can_send_is_refused(kind: str, body: bytes) -> None:
-    refused = OPEN.refuse_change(change(body=body, content_type=kind))
+    refused = refuse(OPEN, change(body=body, content_type=kind))
     assert refused is not None
     assert refused.status == 415
 
 
 def test_json_or_nothing_is_taken() -> None:
-    assert OPEN.refuse_change(change(body=b"{}", content_type="application/json; charset=utf-8")) is None
-    assert OPEN.refuse_change(change(body=b"")) is None
-    assert OPEN.refuse_change(change(body=b"{}")) is not None
+    assert refuse(OPEN, change(body=b"{}", content_type="application/json; charset=utf-8")) is None
+    assert refuse(OPEN, change(body=b"")) is None
+    assert refuse(OPEN, change(body=b"{}")) is not None
 
 
 @pytest.mark.parametrize(

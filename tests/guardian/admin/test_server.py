@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.model import Admin
-from guardian.admin import server as server_module
+from guardian.admin import room
 from guardian.admin.connection import BODY_LIMIT, HEAD_LIMIT, Connection
 from guardian.admin.server import serve_admin
 from tests.support import operable
@@ -30,19 +30,22 @@ async def test_the_real_port_is_reported_and_a_taken_one_raises() -> None:
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
-        (b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 10_000 + b"\r\n", 431),
-        (b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 2 * HEAD_LIMIT + b"\r\n\r\n", 431),
+        (b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: y\r\n" * 10_000 + b"\r\n", 431),
+        (b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"y" * 2 * HEAD_LIMIT + b"\r\n\r\n", 431),
         (b"GET /" + b"a" * 2 * HEAD_LIMIT, 431),
         (b"GET /livez HTTP/1.1\r\n\r\n", 400),
-        (b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-        (b"GET /livez HTTP/1.1\r\nHost: a\r\nX\xc3\xa4: y\r\n\r\n", 400),
-        (b"GET /livez HTTP/3.0\r\nHost: a\r\n\r\n", 505),
-        (b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
-        (b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", 413),
-        (b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: b\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX\xc3\xa4: y\r\n\r\n", 400),
+        (b"GET /livez HTTP/3.0\r\nHost: 127.0.0.1\r\n\r\n", 505),
         (
-            b"POST /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2000\r\n" + b"x" * 8192 + b"\r\n",
+            b"POST /livez HTTP/1.1\r\nHost: ::1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (b"POST /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
+        (b"POST /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n", 413),
+        (b"POST /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (
+            b"POST /livez HTTP/1.1\r\nHost: ::1\r\nTransfer-Encoding: chunked\r\n\r\n2000\r\n" + b"x" * 8192 + b"\r\n",
             None,
         ),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
@@ -62,16 +65,18 @@ async def test_a_broken_request_is_refused_and_the_next_one_served(raw: bytes, s
 
 async def test_a_chunked_body_is_bounded_too() -> None:
     chunk = b"2000\r\n" + b"x" * 8192 + b"\r\n"
-    raw = b"POST " + DRAIN.encode() + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    raw = b"POST " + DRAIN.encode() + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with serving(times=QUICK) as bound:
         answer = await exchange(bound, raw + chunk * (BODY_LIMIT // 8192 + 1) + b"0\r\n\r\n")
     assert parse(answer).status == 413
 
 
 async def test_a_connection_serves_several_requests_also_pipelined() -> None:
-    one = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+    one = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     async with serving() as bound:
-        answers = await exchange(bound, one * 3 + one.replace(b"Host: a", b"Host: a\r\nConnection: close"))
+        answers = await exchange(
+            bound, one * 3 + one.replace(b"Host: 127.0.0.1", b"Host: 127.0.0.1\r\nConnection: close")
+        )
     assert answers.count(b"HTTP/1.1 200") == 4
 
 
@@ -100,7 +105,7 @@ async def test_a_dripping_request_is_ended_by_a_deadline_for_the_whole() -> None
 
                     async def drip() -> None:
                         try:
-                            for letter in b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: " + b"y" * 10_000:
+                            for letter in b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: " + b"y" * 10_000:
                                 await stream.send_all(bytes([letter]))
                                 await trio.sleep(0.01)
                         except trio.BrokenResourceError:
@@ -141,26 +146,26 @@ async def test_a_fault_in_a_connection_ends_that_connection_only(monkeypatch: py
     monkeypatch.setattr(Connection, "serve", serve)
     with structlog.testing.capture_logs() as logged:
         async with serving() as bound:
-            assert await exchange(bound, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n") == b""
+            assert await exchange(bound, b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") == b""
             assert (await ask(bound, "GET", "/livez")).status == 200
     assert [event["event"] for event in logged] == ["admin connection failed"]
 
 
 async def test_connections_that_ended_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "CONNECTIONS", 2)
+    monkeypatch.setattr(room, "CONNECTIONS", 2)
     async with serving() as bound:
         waiting = await trio.open_tcp_stream(bound.host, bound.port)
         for _ in range(5):
             assert (await ask(bound, "GET", "/livez")).status == 200
             await trio.testing.wait_all_tasks_blocked(0.02)
-        await waiting.send_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        await waiting.send_all(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         with trio.fail_after(5):
             assert (await waiting.receive_some()).startswith(b"HTTP/1.1 200")
         await waiting.aclose()
 
 
 async def test_when_it_is_full_the_one_waiting_longest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "CONNECTIONS", 3)
+    monkeypatch.setattr(room, "CONNECTIONS", 3)
     async with serving() as bound:
         silent = [await trio.open_tcp_stream(bound.host, bound.port) for _ in range(3)]
         await trio.testing.wait_all_tasks_blocked(0.05)
@@ -168,7 +173,7 @@ async def test_when_it_is_full_the_one_waiting_longest_goes(monkeypatch: pytest.
         with trio.fail_after(5):
             assert await silent[0].receive_some() == b""
         for stream in silent[1:]:
-            await stream.send_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            await stream.send_all(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             with trio.fail_after(5):
                 assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
         for stream in silent:
@@ -176,14 +181,14 @@ async def test_when_it_is_full_the_one_waiting_longest_goes(monkeypatch: pytest.
 
 
 async def test_a_full_port_of_readers_that_do_not_read_lets_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "CONNECTIONS", 2)
+    monkeypatch.setattr(room, "CONNECTIONS", 2)
     many = operable.proxy(
         operable.group("payments", *(operable.device(f"hsm{n}", reason="x" * 2000) for n in range(2000)))
     )
     async with serving(FakeProxy(many)) as bound:
         deaf = [await trio.open_tcp_stream(bound.host, bound.port) for _ in range(2)]
         for stream in deaf:
-            await stream.send_all(b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n")
+            await stream.send_all(b"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await trio.sleep(0.3)
         assert (await ask(bound, "GET", "/livez")).status == 200
         for stream in deaf:
@@ -218,7 +223,7 @@ PIECES = st.sampled_from(
         DRAIN.encode(),
         b" HTTP/1.1\r\n",
         b" HTTP/1.0\r\n",
-        b"Host: a\r\n",
+        b"Host: 127.0.0.1\r\n",
         b"\r\n",
         b"Content-Length: 3\r\n",
         b"Transfer-Encoding: chunked\r\n",

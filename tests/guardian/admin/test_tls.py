@@ -46,7 +46,7 @@ async def ask_tls(bound: Bind, context: ssl.SSLContext, request: bytes) -> bytes
     return received
 
 
-LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
 async def test_tls_shows_the_certificate(authority: trustme.CA, tmp_path: Path) -> None:
