@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements-dev.lock
 
-.PHONY: setup demo test lint check compare soak reference lock clean
+.PHONY: setup demo test lint check compare soak reference man lock clean
 
 setup: $(STAMP)
 
@@ -56,6 +56,10 @@ soak: setup
 # The tables of docs/configuration.md and the JSON Schema for editors, from the model of the configuration.
 reference: setup
 	@$(BIN)/python -m config.reference
+
+# Of every command, from what its --help is made of; in build/man.
+man: setup
+	@$(BIN)/python deploy/manpages.py build/man
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header pyproject.toml -o requirements.lock
