@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from config.catalogue import Catalogue, Effect
 
+from .exemplar import Exemplar
 from .histogram import Histogram
 from .snapshot import CommandSnapshot, Outcome
 
+if TYPE_CHECKING:
+    from .device import Device
+    from .exchange import Exchange
+
+Latest = tuple[str, "Device | None", int, float]  # client, device, number and clock of a completion
 OTHER: Final = "other"  # the label of all codes outside the catalogue: clients cannot make new series
 
 
 class CommandCount:
     """How the exchanges of one command in one group ended, and how long they took."""
 
-    __slots__ = ("duration", "ok", "others")
+    __slots__ = ("duration", "latest", "ok", "others", "slow", "slow_client", "slow_number", "slowest")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.ok = 0
         self.others: dict[str, int] = {}
         self.duration = Histogram(bounds)
+        self.latest: dict[str, Latest] = {}
+        # The slowest exchange since `exemplar.show_slowest`.
+        self.slowest = -1.0  # seconds
+        self.slow: Exchange | None = None
+        self.slow_client = ""
+        self.slow_number = 0
 
-    def failed(self, outcome: Outcome) -> None:
+    def failed(self, exchange: Exchange, client: str, number: int, now: float) -> None:
         """One exchange ended in another way than `ok`, which is counted where it happens."""
-        self.others[outcome.value] = self.others.get(outcome.value, 0) + 1
+        outcome = exchange.outcome.value
+        self.others[outcome] = self.others.get(outcome, 0) + 1
+        self.latest[outcome] = (client, exchange.device, number, now)
+
+    def slower(self, exchange: Exchange, seconds: float, client: str, number: int) -> None:
+        """It took longer than `slowest`, the longest until now."""
+        self.slowest = seconds
+        self.slow = exchange
+        self.slow_client = client
+        self.slow_number = number
 
 
 class GroupCommand:
@@ -103,14 +124,30 @@ class CommandTable:
     def all(self) -> tuple[GroupCommand, ...]:
         return (*self._commands.values(), self.other)
 
-    def snapshot(self) -> tuple[CommandSnapshot, ...]:
-        """Of those that were seen."""
+    def snapshot(self, wall_minus_clock: float = 0.0) -> tuple[CommandSnapshot, ...]:
+        """Of those that were seen. ``wall_minus_clock``: what turns the clock's seconds into Unix time."""
         return tuple(
             CommandSnapshot(
                 command=command.label,
                 outcomes={Outcome.OK.value: command.count.ok, **command.count.others},
-                duration=command.count.duration.snapshot(),
+                duration=command.count.duration.snapshot(wall_minus_clock),
+                latest=_latest(command, wall_minus_clock),
             )
             for command in self.all
             if command.count.ok or command.count.others
         )
+
+
+def _latest(command: GroupCommand, wall_minus_clock: float) -> dict[str, Exemplar]:
+    return {
+        outcome: Exemplar(
+            value=1.0,
+            at=clock + wall_minus_clock,
+            client=client,
+            device="" if device is None else device.name,
+            command=command.label,
+            outcome=outcome,
+            completion=number,
+        )
+        for outcome, (client, device, number, clock) in command.count.latest.items()
+    }

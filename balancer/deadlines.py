@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .cost import DECAY_EVERY
 from .exchange import Exchange
+from .exemplar import show_slowest
 from .fair import still_waiting
 from .judgement import compare
 from .snapshot import Outcome
@@ -59,11 +60,11 @@ class Deadlines:
             if device.waiting:
                 expired: list[Exchange] = []
                 device.waiting = still_waiting(device.waiting, now, expired)
-                self._give_up(expired)
+                self._give_up(expired, now)
         if group.queue:
-            self._give_up(group.queue.expire(now))
+            self._give_up(group.queue.expire(now), now)
         for session in tuple(group.sessions.waiting):
-            self._give_up(session.expire(now))
+            self._give_up(session.expire(now), now)
         group.sessions.expire_logins(now)
         group.sessions.look(now)
         group.pins.expire(now)
@@ -76,8 +77,11 @@ class Deadlines:
         group.resending.budget.earn(group.arrived)
         group.arrived = 0
         group.proxy_duration.fold()
+        group.queue_duration.fold()
         for command in group.commands.all:
             command.count.duration.fold()
+            if command.count.slow is not None:
+                show_slowest(command, group.proxy_duration)
         for device in group.devices:
             device.duration.fold()
 
@@ -118,9 +122,11 @@ class Deadlines:
             if not attempt.resent or alone_again:
                 self._group.resending.ask_another_too(attempt, now)
 
-    def _give_up(self, expired: list[Exchange]) -> None:
+    def _give_up(self, expired: list[Exchange], now: float) -> None:
         hopeless = self._group.hopeless
         for exchange in expired:
+            if not exchange.tried:
+                self._group.waited(now - exchange.arrived)
             if exchange.resent:
                 exchange.finish(Outcome.TIMEOUT if exchange.attempts else Outcome.UNKNOWN, None)
             else:

@@ -190,7 +190,8 @@ class Device:
 
     def snapshot(self, wall_minus_clock: float) -> DeviceSnapshot:
         """``wall_minus_clock``: what turns the clock's seconds into Unix time."""
-        duration = self.duration.snapshot()
+        duration = self.duration.snapshot(wall_minus_clock)
+        pinged = self.tracker.last_ping_at
         busy = sum(1 for upstream in self.upstreams if upstream.outstanding)
         return DeviceSnapshot(
             name=self.name,
@@ -219,6 +220,7 @@ class Device:
             ejections=dict(self.tracker.ejections),
             likeness=self.likeness.snapshot(wall_minus_clock),
             behind=self.tracker.is_behind,
+            last_ping_at=None if pinged is None else pinged + wall_minus_clock,
         )
 
     def _reason(self) -> str:

@@ -84,7 +84,7 @@ class Exchange:
         self.bound = False  # belongs to the device it was submitted to: never sent again, nor elsewhere
         self.relogged = False  # its session's login was repeated for it
         self.tried: tuple[Device, ...] = ()
-        self.device: Device | None = None  # whose answer counts, where one device's does
+        self.device: Device | None = None  # whose answer counts; before it comes, the one it was sent to last
         self.device_seconds = 0.0  # how long the device whose answer counts had it
 
     def finish(self, outcome: Outcome, answer: bytes | None) -> None:

@@ -63,10 +63,12 @@ class Group:
         self.configure(settings)
         self.queue = FairQueue()
         self.proxy_duration = Histogram(bounds)
+        self.queue_duration = Histogram(bounds)
         self.failovers = 0
         self._sessions_first = False  # who is handed a device's room first
         self.would_block = 0
         self.observer: Observer | None = None  # told of each exchange as its client gets the answer
+        self.delivered = 0  # answers to clients; the latest one's number
         self.arrived = 0  # requests since the retry budget last earned
         self.writes = GroupWrites(self, tell)
         self.tell = tell
@@ -159,6 +161,10 @@ class Group:
             device.free.append(upstream)
         else:
             upstream.free = False
+
+    def waited(self, seconds: float) -> None:
+        """A request was sent, or given up, that had to wait for a device."""
+        self.queue_duration.record(seconds)
 
     # --- what connections tell ----------------------------------------------------------------------------------
 

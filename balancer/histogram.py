@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
+
+from .exemplar import Exemplar
 
 
 @attrs.frozen(kw_only=True)
@@ -13,12 +15,14 @@ class HistogramSnapshot:
     """What a histogram had counted at one moment.
 
     ``counts`` has one entry per bound (not cumulative: values up to that bound and above the one before) and a last
-    one for what lies above all bounds. ``bounds`` and ``total`` are in seconds.
+    one for what lies above all bounds. ``bounds`` and ``total`` are in seconds. ``exemplars`` has the latest one by the
+    index of its bucket, for those that have one.
     """
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     total: float
+    exemplars: Mapping[int, Exemplar] = attrs.field(factory=dict)
 
     @property
     def count(self) -> int:
@@ -62,7 +66,7 @@ class Histogram:
     (0, 1, 0)
     """
 
-    __slots__ = ("_bounds", "_counts", "_kept", "_total", "record")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_kept", "_total", "record")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """``bounds``: the upper ends of the buckets in seconds, rising."""
@@ -70,6 +74,7 @@ class Histogram:
         self._counts = [0] * (len(self._bounds) + 1)
         self._total = 0.0
         self._kept: list[float] = []
+        self._exemplars: dict[int, Exemplar] = {}
         self.record: Callable[[float], None] = self._kept.append
 
     def fold(self) -> None:
@@ -90,6 +95,16 @@ class Histogram:
         self._total += sum(kept)
         kept.clear()
 
-    def snapshot(self) -> HistogramSnapshot:
+    def show(self, exemplar: Exemplar) -> None:
+        """Let it stand for the bucket of its value, which is recorded too."""
+        self._exemplars[bisect_left(self._bounds, exemplar.value)] = exemplar
+
+    def snapshot(self, wall_minus_clock: float = 0.0) -> HistogramSnapshot:
+        """``wall_minus_clock``: what turns the clock's seconds into Unix time."""
         self.fold()
-        return HistogramSnapshot(bounds=self._bounds, counts=tuple(self._counts), total=self._total)
+        return HistogramSnapshot(
+            bounds=self._bounds,
+            counts=tuple(self._counts),
+            total=self._total,
+            exemplars={bucket: each.moved(wall_minus_clock) for bucket, each in self._exemplars.items()},
+        )

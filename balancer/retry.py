@@ -12,6 +12,7 @@ class RetryBudget:
 
     def __init__(self, settings: Retries) -> None:
         self._settings: Retries | None = None
+        self.refused = 0  # resends for which nothing was left
         self.configure(settings)
 
     def configure(self, settings: Retries) -> None:
@@ -23,6 +24,11 @@ class RetryBudget:
         self._most = settings.reserve + 1.0 + settings.budget  # beside the reserve, a share must add up to one resend
         self._balance = float(settings.reserve)
 
+    @property
+    def left(self) -> float:
+        """Resends that may be made now."""
+        return self._balance
+
     def earn(self, requests: int = 1) -> None:
         """So many requests came."""
         self._balance = min(self._balance + requests * self._earned, self._most)
@@ -30,6 +36,7 @@ class RetryBudget:
     def spend(self) -> bool:
         """Take one resend; False where nothing is left."""
         if self._balance < 1.0:
+            self.refused += 1
             return False
         self._balance -= 1.0
         return True

@@ -14,6 +14,7 @@ import attrs
 from config.model import GroupType, Role
 from health.state import Health
 
+from .exemplar import Exemplar
 from .histogram import HistogramSnapshot
 
 
@@ -85,6 +86,7 @@ class DeviceSnapshot:
     ejections: Mapping[str, int]  # by reason
     likeness: LikenessSnapshot = LikenessSnapshot()
     behind: bool = False  # its key table lacks a write
+    last_ping_at: float | None = None  # when it last answered a ping, or a request instead of one, Unix time
 
     @property
     def requests(self) -> int:
@@ -101,6 +103,7 @@ class CommandSnapshot:
     command: str  # a code of the catalogue, or "other"
     outcomes: Mapping[str, int]
     duration: HistogramSnapshot  # from the request read to the answer written
+    latest: Mapping[str, Exemplar] = attrs.field(factory=dict)  # by outcome other than ok
 
 
 @attrs.frozen(kw_only=True)
@@ -130,6 +133,10 @@ class GroupSnapshot:
     logins: Mapping[str, int] = attrs.field(factory=dict)
     pinned: Mapping[str, int]  # clients pinned to a device now, by the code that pinned them
     writes: WritesSnapshot = WritesSnapshot()
+    queue_size: int = 0  # how many may wait
+    queue_duration: HistogramSnapshot | None = None  # how long those that had to wait for a device did
+    retries_left: float = 0.0  # resends that the budget still allows
+    retries_refused: int = 0  # resends that it did not
 
     @property
     def usable(self) -> bool:
@@ -144,6 +151,7 @@ class ListenerSnapshot:
     connections: Mapping[str, int]  # by kind: shared, session, pinned
     handshaking: int
     handshakes: Mapping[str, int]  # by result: ok, refused, timeout, crowded, error
+    limit: int = 0  # of connections
 
 
 @attrs.frozen(kw_only=True)
@@ -154,3 +162,6 @@ class ProxySnapshot:
     listeners: tuple[ListenerSnapshot, ...]
     certificates: Mapping[str, float]  # file -> when it, or its CRL, ends, Unix time
     reloads: Mapping[str, int]  # by result: ok, failed
+    revocation_lists: frozenset[str] = frozenset()  # those of `certificates` that are CRLs
+    loop_delay: HistogramSnapshot | None = None  # how late the loop ran what was due
+    lines_dropped: int = 0  # of the log, since nobody took them

@@ -30,6 +30,9 @@ class WrongOwner(Exception):  # noqa: N818 - named for what was about to happen
 class UpstreamOwner(Protocol):
     """Who is told what happens on a connection to a device."""
 
+    def waited(self, seconds: float) -> None:
+        """What was sent had to wait for room."""
+
     def attempt_answered(self, attempt: Attempt, answer: bytes, now: float) -> None: ...
 
     def upstream_lost(
@@ -116,7 +119,10 @@ class Upstream(LinkHandler):
         attempt = Attempt(exchange, self, self.device, link.queued, now)
         self.outstanding.append(attempt)
         exchange.attempts += 1
+        exchange.device = self.device
         link.write(data)
+        if now > exchange.arrived and not exchange.tried and not exchange.is_ping:
+            self._group.waited(now - exchange.arrived)
         return attempt
 
     def received(self, data: bytes, now: float) -> None:

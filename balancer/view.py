@@ -19,8 +19,8 @@ def group_snapshot(group: Group, wall_minus_clock: float) -> GroupSnapshot:
         name=group.name,
         type=group.settings.type,
         devices=tuple(device.snapshot(wall_minus_clock) for device in shown),
-        commands=group.commands.snapshot(),
-        proxy_duration=group.proxy_duration.snapshot(),
+        commands=group.commands.snapshot(wall_minus_clock),
+        proxy_duration=group.proxy_duration.snapshot(wall_minus_clock),
         queued=len(group.queue)
         + len(group.writes.queue)
         + group.sessions.queued
@@ -32,4 +32,8 @@ def group_snapshot(group: Group, wall_minus_clock: float) -> GroupSnapshot:
         logins={**group.sessions.results},
         pinned=dict(Counter(pin.label for pin in group.pins.all)),
         writes=group.writes.snapshot(),
+        queue_size=group.settings.queue.size,
+        queue_duration=group.queue_duration.snapshot(wall_minus_clock),
+        retries_left=group.resending.budget.left,
+        retries_refused=group.resending.budget.refused,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from cryptography import x509
 
 from .credentials import load_certificates, load_credentials, load_crls
-from .model import AdminTls, DeviceTls, ListenerTls, TlsMode
+from .model import AdminTls, Config, DeviceTls, ListenerTls, TlsMode
 
 
 def expiries(tls: ListenerTls | DeviceTls | AdminTls) -> Mapping[str, float]:
@@ -33,6 +33,13 @@ def expiries(tls: ListenerTls | DeviceTls | AdminTls) -> Mapping[str, float]:
         if known:
             found[str(path)] = min(known)
     return found
+
+
+def revocation_lists(config: Config) -> frozenset[str]:
+    """The files among them that are revocation lists: these end much sooner, and then nobody gets in."""
+    of_listeners = (path for listener in config.listeners for path in listener.tls.crl)
+    of_devices = (path for group in config.groups for device in group.devices for path in device.tls.crl)
+    return frozenset(map(str, (*of_listeners, *of_devices)))
 
 
 def _first(certificates: Iterable[x509.Certificate]) -> float:

@@ -61,6 +61,7 @@ class _Application:
                 # Before anything is started: a signal in the middle must find its receiver.
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                     self._proxy = proxy = Proxy()
+                    proxy.lines_dropped = lambda: self._logs.dropped
                     await nursery.start(proxy.run)
                     proxy.apply(self._config, load_catalogue(self._config.catalogue)[0])
                     proxy.reloading = Reloading(self._path, self._loaded, proxy, self._reloaded)

@@ -75,6 +75,7 @@ class Client(LinkHandler):
         self, owner: ClientOwner, group: Group, rules: Rules, settings: ClientSettings, peer: Peer | None, now: float
     ) -> None:
         self.peer = peer
+        self.name = (peer.common_name or "") if peer is not None else ""
         self.rules = rules
         self.longest = settings.longest
         self.connected_at = now
@@ -261,12 +262,13 @@ class Client(LinkHandler):
     def _deliver(self, exchange: Exchange) -> None:
         group, link, count = self._group, self.link, exchange.command.count
         answer = exchange.answer
+        number = group.delivered = group.delivered + 1
         if group.observer is not None:
             group.observer(self, exchange)
         if exchange.outcome is _OK:
             count.ok += 1
         else:
-            count.failed(exchange.outcome)
+            count.failed(exchange, self.name, number, group.clock())
             if exchange.outcome in CLOSES:
                 self._ending = True
             if answer is None or exchange.outcome is Outcome.MALFORMED:
@@ -278,6 +280,8 @@ class Client(LinkHandler):
             self._pause()
         seconds = group.clock() - exchange.arrived
         count.duration.record(seconds)
+        if seconds > count.slowest:
+            count.slower(exchange, seconds, self.name, number)
         group.proxy_duration.record(seconds - exchange.device_seconds)
 
     def _with_length(self, answer: bytes, context: bytes | None) -> bytes:

@@ -268,6 +268,7 @@ class Listener:
             connections=kinds,
             handshaking=len(self._handshakes),
             handshakes=dict(self._results),
+            limit=self.terms.settings.limits.connections,
         )
 
     def _refused(self, result: str, address: str, reason: str, **more: object) -> None:

@@ -12,13 +12,15 @@ import trio
 
 from balancer.deadlines import EXPIRE_EVERY
 from balancer.group import Group
+from balancer.histogram import Histogram
 from balancer.snapshot import ProxySnapshot, ProxyState, Will
 from balancer.transport.reactor import Reactor
 from balancer.transport.tls import ServerSide
 from balancer.view import group_snapshot
 from config import model
 from config.catalogue import Catalogue
-from config.model import Config
+from config.expiry import revocation_lists
+from config.model import Admin, Config
 
 from .answers import Answers
 from .client import ClientSettings
@@ -55,6 +57,9 @@ class Proxy:
         self.config: Config
         self.reloading: Reloading | None = None  # set by whoever knows the file
         self.certificates: Mapping[str, float] = {}  # file -> when it, or its CRL, ends, Unix time
+        self._lists: frozenset[str] = frozenset()
+        self._loop_delay = Histogram(Admin().buckets)
+        self.lines_dropped: Callable[[], int] = lambda: 0  # of the log, which is not ours
         self.reloads = {"ok": 0, "failed": 0}
         self.completions = Completions(self._running_groups)
         self.lessons = Lessons(clock, self._running_groups, self.completions)
@@ -118,6 +123,7 @@ class Proxy:
         self._listeners = listeners
         self._descriptors.reserve(_for_devices(config))
         self.certificates = ready.certificates
+        self._lists = revocation_lists(config)
         self.config = config
 
     def _new_group(self, config: Config, settings: model.Group, catalogue: Catalogue) -> RunningGroup:
@@ -195,6 +201,9 @@ class Proxy:
             listeners=tuple(listener.snapshot() for listener in self._listeners.values()),
             certificates=dict(self.certificates),
             reloads=dict(self.reloads),
+            revocation_lists=self._lists,
+            loop_delay=self._loop_delay.snapshot(),
+            lines_dropped=self.lines_dropped(),
         )
 
     def _running_groups(self) -> Mapping[str, Group]:
@@ -248,8 +257,10 @@ class Proxy:
         clock = self.reactor.clock
         step = EXPIRE_EVERY
         while True:
+            due = clock() + step
             await trio.sleep(step)
             now = clock()
+            self._loop_delay.record(max(now - due, 0.0))
             step = EXPIRE_EVERY
             for running in (*self._groups.values(), *self._former):
                 try:
@@ -261,6 +272,7 @@ class Proxy:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP)
+            self._loop_delay.fold()
             for listener in self._all_listeners:
                 listener.sweep(self.reactor.clock())
             for running in self._former:

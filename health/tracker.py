@@ -29,6 +29,7 @@ class HealthTracker:
         self.reason = "no ping answered yet"
         self.changed_at = 0.0
         self.last_ping: float | None = None  # seconds the last good ping took
+        self.last_ping_at: float | None = None  # or when requests that were answered stood for one
         self.suspect = False  # something went wrong and nothing good was seen since: others are preferred
         self.calm = False  # an answered request would change nothing, so that need not be told
         self.ejections: dict[str, int] = {}  # by reason
@@ -48,6 +49,7 @@ class HealthTracker:
 
     def ping_answered(self, seconds: float, now: float) -> None:
         self.last_ping = seconds
+        self.last_ping_at = now
         self._bad_pings = 0
         self._good_pings += 1
         self.suspect = False

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from balancer.command import OTHER, CommandTable
+from balancer.exchange import Exchange
 from balancer.snapshot import Outcome
 from config.catalogue import Effect
 from tests.support.core import BOUNDS, CATALOGUE
@@ -44,7 +45,12 @@ def test_clients_cannot_make_new_series(table: CommandTable) -> None:
 def test_ends_are_counted_by_outcome(table: CommandTable) -> None:
     count = table.find(b"ECHO").count
     count.ok = 2
-    for outcome in (*set(Outcome) - {Outcome.OK}, Outcome.BUSY):
-        count.failed(outcome)
-    (snapshot,) = table.snapshot()
+    for number, outcome in enumerate((*set(Outcome) - {Outcome.OK}, Outcome.BUSY)):
+        exchange = Exchange(b"[AOECHO;]", b"ECHO", None, table.find(b"ECHO"), None, lambda _: None, 1.0)
+        exchange.finish(outcome, None)
+        count.failed(exchange, f"client-{number}", number, 2.0)
+    (snapshot,) = table.snapshot(1000.0)
     assert snapshot.outcomes == {outcome.value: 1 for outcome in Outcome} | {"ok": 2, "busy": 2}
+    latest = snapshot.latest["busy"]  # only the last one is kept, and nothing of what it said
+    assert (latest.client, latest.completion, latest.at, latest.device) == ("client-9", 9, 1002.0, "")
+    assert set(snapshot.latest) == {outcome.value for outcome in Outcome} - {"ok"}

@@ -189,6 +189,8 @@ def test_a_lost_connection_tells_what_was_outstanding_once_oldest_first() -> Non
     lost: list[list[Attempt]] = []
 
     class Owner:
+        def waited(self, seconds: float) -> None: ...
+
         def attempt_answered(self, attempt: Attempt, answer: bytes, now: float) -> None: ...
 
         def upstream_lost(self, upstream: Upstream, reason: str, attempts: list[Attempt], **facts: bool) -> None:

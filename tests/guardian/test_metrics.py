@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from balancer.snapshot import Likeness, LikenessSnapshot, Outcome
+from balancer.snapshot import Likeness, LikenessSnapshot, Outcome, ProxyState, Will
 from guardian.metrics import render
 from health.state import Health
 from tests.support import operable
 
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 # The contract: name, type, labels.
@@ -40,6 +43,37 @@ PROMISED = {
 }
 
 
+# And what stands beside it.
+FURTHER = {
+    "guardian_queued": ("gauge", {"group"}),
+    "guardian_queue_size": ("gauge", {"group"}),
+    "guardian_queue_duration_seconds": ("histogram", {"group"}),
+    "guardian_would_block_total": ("counter", {"group"}),
+    "guardian_sessions": ("gauge", {"group"}),
+    "guardian_logins_total": ("counter", {"group", "result"}),
+    "guardian_pinned_clients": ("gauge", {"group"}),
+    "guardian_writes_in_doubt": ("gauge", {"group"}),
+    "guardian_retries_left": ("gauge", {"group"}),
+    "guardian_retries_refused_total": ("counter", {"group"}),
+    "guardian_device_throttled_total": ("counter", {"group", "device"}),
+    "guardian_device_info": ("gauge", {"group", "device", "role", "address"}),
+    "guardian_device_outstanding_limit": ("gauge", {"group", "device"}),
+    "guardian_device_will": ("gauge", {"group", "device", "state"}),
+    "guardian_device_last_ping_timestamp_seconds": ("gauge", {"group", "device"}),
+    "guardian_device_ping_duration_seconds": ("gauge", {"group", "device"}),
+    "guardian_client_connections_limit": ("gauge", {"listener"}),
+    "guardian_tls_handshaking": ("gauge", {"listener"}),
+    "guardian_crl_next_update_timestamp_seconds": ("gauge", {"file"}),
+    "guardian_ready": ("gauge", set()),
+    "guardian_state": ("gauge", {"state"}),
+    "guardian_start_timestamp_seconds": ("gauge", set()),
+    "guardian_loop_delay_seconds": ("histogram", set()),
+    "guardian_log_lines_dropped_total": ("counter", set()),
+    "guardian_build_info": ("info", {"version", "data_path"}),
+}
+LICENSED = operable.proxy(operable.group("payments", operable.device(rate=2000.0)))
+
+
 def families(accept: str = "", snapshot: object = None) -> dict[str, Metric]:
     body, content_type = render(snapshot or operable.proxy(), "1.2.3", accept)  # type: ignore[arg-type]
     parse = parse_openmetrics if "openmetrics" in content_type else parse_text
@@ -54,15 +88,35 @@ def value(found: dict[str, Metric], name: str, **labels: str) -> float:
 
 
 @pytest.mark.parametrize("accept", ["", "text/plain; version=0.0.4", OPENMETRICS])
-@pytest.mark.parametrize("name", PROMISED)
+@pytest.mark.parametrize("name", PROMISED | FURTHER)
 def test_every_promised_metric_has_its_type_and_labels(name: str, accept: str) -> None:
-    kind, labels = PROMISED[name]
-    family = families(accept)[name.removesuffix("_total")]
+    kind, labels = (PROMISED | FURTHER)[name]
+    if kind == "info" and "openmetrics" not in accept:
+        kind = "gauge"  # the text format has no infos
+    family = families(accept, LICENSED)[name.removesuffix("_info" if kind == "info" else "_total")]
     assert family.type == kind
     assert family.samples
     for sample in family.samples:
         assert set(sample.labels) - {"le"} == labels
         assert sample.name in {name, f"{name}_bucket", f"{name}_sum", f"{name}_count"}
+
+
+def test_no_metric_is_without_a_promise_and_the_table_of_the_manual_has_them_all() -> None:
+    exposed = {
+        name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
+        for name, family in families(OPENMETRICS, LICENSED).items()
+        if not name.startswith("process_")
+    }
+    assert exposed == set(PROMISED | FURTHER)
+    rows = re.findall(r"^\| `(guardian_\w+)` \| (\w+) \| (.*) \|$", OPERATIONS.read_text(), re.M)
+    table = {name: (kind, labels_said(said)) for name, kind, said in rows}
+    assert table == PROMISED | FURTHER
+
+
+def labels_said(said: str) -> set[str]:
+    """The labels in a cell of the table: before a colon, without the values in brackets."""
+    names = re.sub(r"\([^)]*\)", "", said).partition(":")[0]
+    return {name.strip() for name in names.split(",")} - {"none"}
 
 
 def test_values_are_those_of_the_snapshot() -> None:
@@ -85,6 +139,23 @@ def test_values_are_those_of_the_snapshot() -> None:
     assert value(found, "guardian_config_reloads_total", result="ok") == 2
     assert value(found, "guardian_queued", group="payments") == 2
     assert value(found, "guardian_would_block_total", group="payments") == 7
+    assert value(found, "guardian_retries_left", group="payments") == 9.5
+    assert value(found, "guardian_retries_refused_total", group="payments") == 4
+    assert value(found, "guardian_device_last_ping_timestamp_seconds", **hsm1) == 1_790_000_100
+    assert value(found, "guardian_device_info", **hsm1, role="primary", address="10.0.8.30:9100") == 1
+    assert [value(found, "guardian_device_will", **hsm1, state=will.value) for will in Will] == [1, 0, 0]
+    assert value(found, "guardian_log_lines_dropped_total") == 6
+    lists = families()["guardian_crl_next_update_timestamp_seconds"].samples
+    assert [(sample.labels["file"], sample.value) for sample in lists] == [("/etc/guardian/ca.crl", 1_795_000_000)]
+
+
+@pytest.mark.parametrize("state", ProxyState)
+def test_readiness_is_what_readyz_says(state: ProxyState) -> None:
+    found = families(snapshot=operable.proxy(state=state))
+    assert value(found, "guardian_ready") == (state is ProxyState.SERVING)
+    assert value(found, "guardian_state", state=state.value) == 1
+    nobody = operable.proxy(operable.group("payments", operable.device(in_service=False)))
+    assert value(families(snapshot=nobody), "guardian_ready") == 0
 
 
 def test_likeness_is_that_of_the_snapshot() -> None:

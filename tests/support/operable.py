@@ -57,6 +57,7 @@ def device(name: str = "hsm1", **changes: Any) -> DeviceSnapshot:
         last_ping=0.0021,
         connections={"idle": 5, "busy": 3, "private": 1},
         ejections={"failures": 1},
+        last_ping_at=1_790_000_100.0,
     )
     return attrs.evolve(known, **changes)
 
@@ -80,6 +81,11 @@ def group(name: str = "payments", *devices: DeviceSnapshot, **changes: Any) -> G
         failovers=1,
         would_block=7,
         pinned={"RKLG": 1, "ZZZZ": 2},
+        logins={"ok": 3, "refused": 1},
+        queue_size=1024,
+        queue_duration=histogram(0.004),
+        retries_left=9.5,
+        retries_refused=4,
     )
     return attrs.evolve(known, **changes)
 
@@ -97,10 +103,14 @@ def proxy(*groups: GroupSnapshot, **changes: Any) -> ProxySnapshot:
                 connections={"shared": 10, "pinned": 3},
                 handshaking=1,
                 handshakes={"ok": 20, "refused": 2},
+                limit=4096,
             ),
         ),
-        certificates={"/etc/guardian/guardian.crt": 1_800_000_000.0},
+        certificates={"/etc/guardian/guardian.crt": 1_800_000_000.0, "/etc/guardian/ca.crl": 1_795_000_000.0},
         reloads={"ok": 2},
+        revocation_lists=frozenset({"/etc/guardian/ca.crl"}),
+        loop_delay=histogram(0.0002),
+        lines_dropped=6,
     )
     return attrs.evolve(known, **changes)
 
