@@ -41,4 +41,6 @@ def _expiries(config: Config) -> Mapping[str, float]:
     for group in config.groups:
         for device in group.devices:
             found.update(expiries(device.tls))
+    if config.admin.tls is not None:
+        found.update(expiries(config.admin.tls))
     return found
