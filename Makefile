@@ -64,6 +64,7 @@ man: setup
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-header --extra dev -c requirements.lock pyproject.toml -o $(LOCK)
+	uv pip compile -q --universal --generate-hashes --no-header --extra build -c $(LOCK) pyproject.toml -o requirements-build.lock
 
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage loadtest/native/build
