@@ -27,9 +27,9 @@ from .events import Actor, Events, Kind
 from .functions import GroupRules
 from .handshakes import Handshakes
 from .logs import RateLimited
+from .sockets import OfferedSockets, address_of, listen
 
 _ACCEPTS_PER_TURN = 16  # whoever makes room for them gives its descriptor back only after the turn
-_BACKLOG = 1024
 _NO_RULE = "no rule of the group matches the client (unmatched: refuse)"
 _NOBODY = "(no certificate)"
 _PAUSE_WHEN_SHORT = 0.05  # seconds without accepting when descriptors or memory ran out
@@ -62,7 +62,9 @@ class Listener:
         self.draining = False
         self.bound = ""  # the address with its real port
         self.scope = trio.CancelScope()  # around `serve`
-        self._socket: socket.socket
+        self.turns = 0  # of the accept loop
+        self.waiting = False  # for somebody to come
+        self.socket: socket.socket
         self._group = group
         self._reactor = reactor
         self._descriptors = descriptors
@@ -72,35 +74,27 @@ class Listener:
         self._log = structlog.get_logger(listener=terms.settings.name)
         self._complaints: dict[str, RateLimited] = {}
 
-    def bind(self) -> None:
-        """Take the address; clients wait until `serve` runs. Raises OSError."""
-        bind = self.terms.settings.bind
-        found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setblocking(False)
-            sock.bind(address)
-            sock.listen(_BACKLOG)
-        except OSError:
-            sock.close()
-            raise
-        self._socket = sock
-        self.bound = str(model.Bind(host=bind.host, port=sock.getsockname()[1]))
+    def bind(self, offered: OfferedSockets) -> None:
+        """Take the address, or the socket that was bound for us; clients wait until `serve` runs. Raises OSError."""
+        settings = self.terms.settings
+        self.socket = offered.take(settings.name, settings.bind) or listen(settings.bind)
+        self.bound = address_of(self.socket)
 
     async def serve(self) -> None:
         """Accept until cancelled, then give the address back; clients that were taken stay."""
-        with self.scope, self._socket as sock:
+        with self.scope, self.socket as sock:
             async with trio.open_nursery() as nursery:
                 while True:
+                    self.waiting = True
                     await trio.lowlevel.wait_readable(sock)
+                    self.waiting = False
+                    self.turns += 1
                     if not self._accept(sock, nursery):
                         await trio.sleep(_PAUSE_WHEN_SHORT)
 
     def unbind(self) -> None:
         """Give the address back without ever having served."""
-        self._socket.close()
+        self.socket.close()
 
     def _accept(self, listening: socket.socket, nursery: trio.Nursery) -> bool:
         """Take what waits; False when something ran short and a pause would help."""

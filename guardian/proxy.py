@@ -32,6 +32,7 @@ from .journal import WriteJournal, open_journal
 from .lessons import Lessons
 from .listener import Listener, Terms
 from .ready import Ready, make_ready
+from .sockets import OfferedSockets
 
 if TYPE_CHECKING:
     from .reloading import Reloading
@@ -42,11 +43,12 @@ _SWEEP = 1.0  # seconds between looks at all clients
 class Proxy:
     """Start `run` in a nursery, then `apply` the configuration; `apply` again to reload."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """``clock``: seconds, monotonic."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic, offered: OfferedSockets | None = None) -> None:
+        """``clock``: seconds, monotonic. ``offered``: sockets that were bound for its listeners."""
         self.state = ProxyState.STARTING
         self.reactor = Reactor(clock, self._handler_failed)
         self._started = time.time()
+        self._offered = offered or OfferedSockets()
         self._log = structlog.get_logger()
         self.events = Events()
         self._random = Random()  # noqa: S311 - for jitter only
@@ -165,7 +167,7 @@ class Proxy:
                     running = groups[settings.group]
                     terms = self._terms(config, settings, sides[settings.name], running)
                     listener = Listener(terms, running.group, self.reactor, self._descriptors, self.events)
-                    listener.bind()
+                    listener.bind(self._offered)
                     fresh.add(listener)
                 listeners[place] = listener
         except OSError as exc:
@@ -222,6 +224,20 @@ class Proxy:
     def addresses(self) -> dict[str, str]:
         """Where each listener listens, with its real port, by name."""
         return {listener.terms.settings.name: listener.bound for listener in self._listeners.values()}
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Those of the configuration."""
+        return tuple(self._listeners.values())
+
+    @property
+    def in_service(self) -> list[tuple[str, int, int]]:
+        """Of each group: its name, how many devices serve now, and how many it has."""
+        found = []
+        for name, running in self._groups.items():
+            devices = [device for device in running.group.devices if not device.leaving]
+            found.append((name, sum(device.serving for device in devices), len(devices)))
+        return found
 
     @property
     def clients(self) -> int:

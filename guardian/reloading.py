@@ -22,6 +22,7 @@ from config.loader import Loaded, load
 from config.problems import Problem
 
 from .events import Actor, Kind
+from .notify import Notifier
 from .proxy import Proxy
 from .ready import Ready, make_ready
 
@@ -57,24 +58,32 @@ class ReloadResult:
 class Reloading:
     """Knows the file that the proxy runs on. ``loaded`` is the last reading of it that was applied."""
 
-    def __init__(self, file: Path, loaded: Loaded, proxy: Proxy, applied: Callable[[Config], None]) -> None:
-        """``applied`` is called with each configuration that a reload has made the running one."""
+    def __init__(
+        self, file: Path, loaded: Loaded, proxy: Proxy, applied: Callable[[Config], None], manager: Notifier
+    ) -> None:
+        """``applied`` is called with each configuration that a reload has made the running one. ``manager`` hears."""
         self.file = file
         self.loaded = loaded
         self.loaded_at = datetime.now(UTC)
         self._proxy = proxy
         self._applied = applied
+        self._manager = manager
         self._turn = trio.Lock()
         self._log = structlog.get_logger()
 
     async def reload(self, by: Actor, *, dry_run: bool = False) -> ReloadResult:
         """Apply the file as it is now, or say why not and go on as before; ``dry_run`` only says. Never raises."""
         async with self._turn:
+            if not dry_run:
+                self._manager.reloading()
             try:
                 return await self._reload(by, dry_run=dry_run)
             except Exception as exc:  # noqa: BLE001 - the barrier: a reload must not end the proxy
                 self._log.error("a fault of the proxy's own in a reload", exc_info=exc)
                 return self._done(by, self._result(dry_run, reason="a fault of the proxy's own; its log says more"))
+            finally:
+                if not dry_run:
+                    self._manager.ready()
 
     async def _reload(self, by: Actor, *, dry_run: bool) -> ReloadResult:
         loaded, ready, reason = await trio.to_thread.run_sync(_read, self.file)

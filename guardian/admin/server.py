@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
+
 import structlog
 import trio
 
@@ -11,6 +14,7 @@ from guardian.events import Actor
 from guardian.installation import version
 from guardian.logs import RateLimited
 from guardian.operable import Operable
+from guardian.sockets import listen_everywhere
 
 from .access import Access, Token, is_loopback
 from .connection import Connection, Guest, Times
@@ -27,9 +31,12 @@ async def serve_admin(
     proxy: Operable,
     *,
     times: Times = Times(),  # noqa: B008 (frozen)
+    listening: Sequence[socket.socket] = (),
     task_status: trio.TaskStatus[Bind] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the admin port until cancelled; reports the address it listens on, with the real port.
+
+    ``listening``: sockets that it has already; they are closed in the end, like those it binds where there are none.
 
     Raises OSError when the port or the token file cannot be had, CredentialError when a file of its TLS cannot be used,
     ValueError when what is asked for is unsafe. Cancelling closes every connection at once.
@@ -43,11 +50,9 @@ async def serve_admin(
     access = Access(tokens=tokens, names=[admin.bind.host, *(side.names if side else ())])
     table = Table(all_routes(proxy, version() or "unknown"))
     server = _Server(Dispatcher(table, access, proxy.events), side, times)
-    listeners = await trio.open_tcp_listeners(admin.bind.port, host=admin.bind.host)
-    if admin.bind.port == 0:  # each would have a port of its own
-        for spare in listeners[1:]:
-            await spare.aclose()
-        del listeners[1:]
+    listeners = [
+        trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in listening or listen_everywhere(admin.bind)
+    ]
     try:
         async with trio.open_nursery() as nursery:
             for listener in listeners:

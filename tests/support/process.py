@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -52,8 +53,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(config: Path, *, descriptors: int | None = None) -> AsyncIterator[Running]:
-    """Run it until the block ends; ``descriptors`` limits its open files."""
+async def running(
+    config: Path, *, descriptors: int | None = None, before: Sequence[str] = (), environment: Mapping[str, str] = {}
+) -> AsyncIterator[Running]:
+    """Run it until the block ends; ``descriptors`` limits its open files, ``before`` is a program that starts it."""
 
     def limit() -> None:
         if descriptors is not None:
@@ -61,7 +64,10 @@ async def running(config: Path, *, descriptors: int | None = None) -> AsyncItera
 
     async with trio.open_nursery() as nursery:
         process = await trio.lowlevel.open_process(
-            [str(GUARDIAN), "run", str(config)], stderr=subprocess.PIPE, preexec_fn=limit
+            [*before, str(GUARDIAN), "run", str(config)],
+            stderr=subprocess.PIPE,
+            preexec_fn=limit,
+            env={**os.environ, **environment},
         )
         started = Running(process, [])
         nursery.start_soon(_read, process, started.lines)

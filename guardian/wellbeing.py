@@ -1,0 +1,116 @@
+"""Signs of life for the service manager: a status line, and a watchdog that is fed only while everything moves."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import MutableMapping
+from typing import Final
+
+import structlog
+import trio
+
+from balancer.transport.handler import LinkHandler
+from balancer.transport.link import Link
+from balancer.transport.reactor import Reactor
+
+from .listener import Listener
+from .logs import RateLimited
+from .notify import Notifier, watchdog_interval
+from .proxy import Proxy
+
+_STATUS_EVERY: Final = 1.0  # seconds
+_COMPLAIN_EVERY: Final = 10.0  # seconds
+
+
+class Wellbeing:
+    """Run `run` in a nursery, which itself shows that trio's loop goes round."""
+
+    def __init__(self, proxy: Proxy, manager: Notifier, environment: MutableMapping[str, str]) -> None:
+        self._proxy = proxy
+        self._manager = manager
+        self._interval = watchdog_interval(environment, os.getpid())
+        self._accepting: dict[Listener, int] = {}  # turns of each accept loop at the last look
+        self._complaints = RateLimited(_COMPLAIN_EVERY)
+        self._log = structlog.get_logger()
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_status)
+            if self._interval is not None:
+                nursery.start_soon(self._feed, self._interval)
+
+    async def _tell_status(self) -> None:
+        while True:
+            self._manager.status(status(self._proxy))
+            await trio.sleep(_STATUS_EVERY)
+
+    async def _feed(self, interval: float) -> None:
+        pulse = _Pulse(self._proxy.reactor)
+        try:
+            while True:
+                stuck = [listener.terms.settings.name for listener in self._proxy.listeners if self._hangs(listener)]
+                if not pulse.felt():
+                    stuck.append("the reactor")
+                if not stuck:
+                    self._manager.alive()
+                elif self._complaints.admit(trio.current_time()) is not None:
+                    self._log.error("the watchdog is not fed: something does not move", stuck=stuck)
+                pulse.beat()
+                await trio.sleep(interval)
+        finally:
+            pulse.close()
+
+    def _hangs(self, listener: Listener) -> bool:
+        """Whether its accept loop has neither gone round since the last look nor waits for somebody to come."""
+        before, self._accepting[listener] = self._accepting.get(listener), listener.turns
+        if before is None or before != listener.turns or listener.socket.fileno() < 0:
+            return False
+        return not listener.waiting or _readable(listener.socket)
+
+
+class _Pulse(LinkHandler):
+    """A byte that goes through the reactor like those of clients."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        ours, self._far = socket.socketpair()
+        ours.setblocking(False)
+        self._far.setblocking(False)
+        self._reactor = reactor
+        self._on_its_way = False
+        self._link = Link(reactor, ours, self)
+
+    def beat(self) -> None:
+        if not self._on_its_way:
+            self._on_its_way = True
+            self._far.send(b".")
+
+    def felt(self) -> bool:
+        """Whether the last beat came through."""
+        return not self._on_its_way
+
+    def received(self, data: bytes, now: float) -> None:
+        self._on_its_way = False
+
+    def lost(self, reason: str) -> None:
+        """Both ends are ours."""
+
+    def sent_all(self) -> None:
+        """It sends nothing."""
+
+    def close(self) -> None:
+        self._link.close()
+        self._far.close()
+
+
+def status(proxy: Proxy) -> str:
+    """One line for `systemctl status`."""
+    groups = (f"{name}: {serving} of {count} devices in service" for name, serving, count in proxy.in_service)
+    return f"{proxy.state.value} {', '.join(groups)}"
+
+
+def _readable(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
