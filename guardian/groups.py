@@ -227,9 +227,11 @@ class RunningGroup:
 
 
 def _told(facts: Mapping[str, object]) -> str:
-    """The facts of an event for people; the device is named already."""
+    """The facts of an event for people, but for those that it names already."""
     return ", ".join(
-        f"{key} {_plain(value)}" for key, value in facts.items() if key != "device" and value not in ("", [])
+        f"{key} {_plain(value)}"
+        for key, value in facts.items()
+        if key not in ("device", "health") and value not in ("", [])
     )
 
 

@@ -1,50 +1,62 @@
-"""`GET /`: the state as a plain page, without scripts; every value is escaped."""
+"""`GET /`: the dashboard. A page with its scripts and styles, which are files of this package: nothing is made here.
+
+The page itself is open to anybody, since a browser can bring no token before it has one. All that it shows comes over
+`/feed`, which asks for a token.
+"""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Final
 
-from balancer.snapshot import ProxySnapshot
+from .message import Request, Response, Role
+from .route import Route
 
-from .message import Response
-from .status import unready
-
-# One style sheet in the page and nothing else: no script, no frame, no form, no other host.
+# Nothing inline, nothing evaluated, no other host, no frame around it, no form that leaves, no markup from text.
 POLICY: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-_STYLE: Final = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color-scheme:light dark}"
-    "table{border-collapse:collapse;margin:1rem 0}"
-    "th,td{text-align:left;padding:.25rem .75rem;border-bottom:1px solid #8888}"
-)
-_COLUMNS: Final = ("Device", "Role", "Will", "Health", "In service", "Outstanding", "Requests", "Errors", "Why")
+_TYPES: Final = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
 
 
-def page(snapshot: ProxySnapshot) -> Response:
-    reasons = unready(snapshot)
-    parts = [
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Guardian</title><style>{_STYLE}</style>',
-        f"<h1>Guardian: {escape('ready' if not reasons else 'not ready')}</h1>",
-        *(f"<p>{escape(reason)}</p>" for reason in reasons),
+def page_routes() -> Sequence[Route]:
+    """One route for each file: there is no path to climb out of."""
+    folder = resources.files(__package__) / "static"
+    index, *others = sorted(
+        [*_files(folder, ""), *_files(folder / "vendor", "vendor/")], key=lambda found: found[0] != "index.html"
+    )
+    return [_route("/", "The dashboard", index[1]), *(_route(f"/static/{name}", name, file) for name, file in others)]
+
+
+def _files(folder: Traversable, above: str) -> Sequence[tuple[str, Traversable]]:
+    return [
+        (above + file.name, file)
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.rpartition(".")[2] in _TYPES
     ]
-    for group in snapshot.groups:
-        parts.append(f"<h2>{escape(group.name)}</h2><table><thead><tr>")
-        parts.extend(f'<th scope="col">{column}</th>' for column in _COLUMNS)
-        parts.append("</tr></thead><tbody>")
-        for device in group.devices:
-            cells = (
-                device.name, device.role.value, device.will.value, device.health.value,
-                "yes" if device.in_service else "no", f"{device.outstanding}", f"{device.requests}",
-                f"{device.errors}", device.reason,
-            )  # fmt: skip
-            parts.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-        parts.append("</tbody></table>")
-    parts.append('<p><a href="/status">status</a> <a href="/metrics">metrics</a></p></html>')
-    return Response(
-        status=200,
-        content_type="text/html; charset=utf-8",
-        body="\n".join(parts).encode("utf-8", "replace"),
-        headers={"Content-Security-Policy": POLICY},
+
+
+def _route(path: str, summary: str, file: Traversable) -> Route:
+    kind = _TYPES[file.name.rpartition(".")[2]]
+    body = file.read_bytes()
+    headers = {"Content-Security-Policy": POLICY}
+
+    async def handler(_request: Request) -> Response:
+        return Response(status=200, content_type=kind, body=body, headers=headers)
+
+    return Route(
+        method="GET",
+        path=path,
+        role=Role.OPEN,
+        summary=summary,
+        handler=handler,
+        content_type=kind.partition(";")[0],
     )

@@ -31,9 +31,10 @@ from balancer.snapshot import Will
 from guardian import metrics
 from guardian.operable import Operable
 
+from .feed import Feed
 from .learning import Learning
 from .message import Request, Response, Role, as_json, refusal
-from .page import page
+from .page import page_routes
 from .route import Route, Schema
 from .status import device_status, status, unready
 
@@ -60,7 +61,12 @@ _DEVICE: Final[Schema] = {
 
 
 def all_routes(proxy: Operable, version: str) -> Sequence[Route]:
-    return [*_Own(proxy, version).routes(), *Learning(proxy.lessons).routes()]
+    return [
+        *_Own(proxy, version).routes(),
+        *Feed(proxy, version).routes(),
+        *page_routes(),
+        *Learning(proxy.lessons).routes(),
+    ]
 
 
 class _Own:
@@ -92,14 +98,6 @@ class _Own:
                 handler=self._readyz,
                 gives=_READY,
                 refuses={503: "not now"},
-            ),
-            Route(
-                method="GET",
-                path="/",
-                role=Role.VIEW,
-                summary="The state as a page",
-                handler=self._page,
-                content_type="text/html",
             ),
             Route(
                 method="GET",
@@ -137,9 +135,6 @@ class _Own:
 
     async def _status(self, _request: Request) -> Response:
         return as_json(200, status(self._proxy.snapshot(), self._version))
-
-    async def _page(self, _request: Request) -> Response:
-        return page(self._proxy.snapshot())
 
     async def _metrics(self, request: Request) -> Response:
         async with self._renderers:
