@@ -37,8 +37,21 @@ def check(config: Draft, catalogue: Catalogue, report: Report) -> None:
     writes_rules.check_journals(groups, report)
     if config.known("admin"):
         _admin(config.values["admin"], report)
+    if config.known("shutdown"):
+        _shutdown(config.values["shutdown"], report)
     if config.known("errors"):
         _errors(config, report)
+
+
+def _shutdown(shutdown: Draft, report: Report) -> None:
+    if not (shutdown.known("spread") and shutdown.known("timeout")):
+        return
+    spread, timeout = shutdown.values["spread"], shutdown.values["timeout"]
+    if spread >= timeout:
+        took = format_duration(spread)
+        report.error(
+            shutdown.at("spread"), f"is {took}, must be less than timeout ({format_duration(timeout)}), which ends all"
+        )
 
 
 def _unique(drafts: Iterable[Draft], field: str, report: Report) -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from config.model import Config
 from .admin.server import serve_admin
 from .events import Actor, Kind
 from .installation import data_path, version
-from .lifecycle import drain
+from .lifecycle import Drain
 from .logs import LogHandle, start
 from .notify import Notifier, notifier
 from .proxy import Proxy
@@ -51,6 +52,20 @@ def main(path: Path) -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     with start(loaded.config.logs) as logs:
         return trio.run(_Application(path, loaded, logs, offered, notifier(os.environ)).run)
+
+
+async def _drain(drain: Drain, signals: AsyncIterator[int]) -> None:
+    """Who asks for the end once more is in a hurry."""
+
+    async def listen() -> None:
+        async for number in signals:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                drain.hurry()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen)
+        await drain.run()
+        nursery.cancel_scope.cancel()
 
 
 class _Application:
@@ -95,7 +110,7 @@ class _Application:
                             break
                     self._manager.stopping()
                     proxy.events.tell(Kind.STOP, "guardian", "draining", by=_OF_SIGNALS)
-                    await drain(proxy, self._config.shutdown.timeout)
+                    await _drain(Drain(proxy, self._config.shutdown), signals)
                     proxy.events.tell(Kind.STOP, "guardian", "stopped")
                     self._log.info("stopped")
                     nursery.cancel_scope.cancel()

@@ -28,6 +28,7 @@ Held = tuple[bytes, bytes, bytes | None]  # a request: its bytes, code and conte
 _MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no further
 _LONG_CONTEXT = 32_768  # bytes of an AG text that are not repeated where a length must say how long the answer is
 _FORGOTTEN = 5.0  # seconds after its deadline
+_QUIET = 1.0  # seconds without a request: then the next is not already on its way
 _LINGER = 2.0  # seconds for a client to read a last answer
 
 
@@ -101,6 +102,7 @@ class Client(LinkHandler):
         self._partial_since: float | None = None  # when the message that is not whole yet began
         self._stuck_since: float | None = None  # since when it has not taken all that was sent
         self._finished_at: float | None = None
+        self._leaves_at: float | None = None  # from then on it goes as soon as it is quiet
 
     def attach(self, link: Link) -> None:
         self.link = link
@@ -145,6 +147,13 @@ class Client(LinkHandler):
 
     def lost(self, reason: str) -> None:
         self._leave()
+
+    def peer_ended(self) -> bool:
+        """It asks for nothing more, and gets what it is owed: while reading goes on, all it sent has been looked at."""
+        if not self._owed and not self.link.unsent:
+            return False
+        self.end()
+        return True
 
     def sent_all(self) -> None:
         self._stuck_since = None
@@ -340,6 +349,17 @@ class Client(LinkHandler):
         if since is not None and now - since > limits.message_time:
             self.close()
         elif not self._owed and not unsent and now - self._active_at > limits.idle:
+            self.end()
+        elif self._leaves_at is not None and now >= self._leaves_at:
+            self._leave_if_quiet(now)
+
+    def leave_from(self, at: float) -> None:
+        """From that moment on end the connection where nobody will miss it: once nothing was asked for a while."""
+        self._leaves_at = at
+
+    def _leave_if_quiet(self, now: float) -> None:
+        between_parts = self.route.in_parts or self._decoder.partial
+        if not self._owed and not self.link.unsent and not between_parts and now - self._active_at >= _QUIET:
             self.end()
 
     def end(self) -> None:

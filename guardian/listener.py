@@ -6,6 +6,8 @@ import errno
 import socket
 import ssl
 import time
+from collections.abc import Callable
+from random import Random
 
 import attrs
 import structlog
@@ -59,7 +61,9 @@ class Listener:
     def __init__(self, terms: Terms, group: Group, reactor: Reactor, descriptors: Descriptors, events: Events) -> None:
         self.terms = terms
         self.clients: set[Client] = set()
-        self.draining = False
+        self.draining = False  # requests are answered 908
+        self.ending = False  # who still comes through its handshake may go again
+        self._spread: Callable[[Client], None] | None = None
         self.bound = ""  # the address with its real port
         self.scope = trio.CancelScope()  # around `serve`
         self.turns = 0  # of the accept loop
@@ -81,9 +85,9 @@ class Listener:
         self.bound = address_of(self.socket)
 
     async def serve(self) -> None:
-        """Accept until cancelled, then give the address back; clients that were taken stay."""
-        with self.scope, self.socket as sock:
-            async with trio.open_nursery() as nursery:
+        """Accept until `scope` is cancelled, then give the address back; who came before still gets a handshake."""
+        async with trio.open_nursery() as nursery:
+            with self.scope, self.socket as sock:
                 while True:
                     self.waiting = True
                     await trio.lowlevel.wait_readable(sock)
@@ -172,8 +176,10 @@ class Listener:
         client.attach(Link(self._reactor, sock, client))
         self.clients.add(client)
         self._count("ok")
-        if self.draining:
+        if self.draining or self.ending:
             client.end()
+        elif self._spread is not None:
+            self._spread(client)
         self._reactor.flush()
         return True
 
@@ -242,14 +248,38 @@ class Listener:
             else:
                 client.rules = rules
 
+    def retire(self) -> None:
+        """It is no longer wanted: nobody new, and who is there goes when owed nothing."""
+        self.stop_accepting()
+        self.ending = True
+        self.end_clients()
+
+    def stop_accepting(self) -> None:
+        self.scope.cancel()
+
     def end_clients(self) -> None:
         """Nothing more is taken from them; each goes when it is owed nothing."""
         for client in tuple(self.clients):
             client.end()
 
+    def spread_clients(self, seconds: float, random: Random) -> None:
+        """Each goes when it is quiet, from a moment on within so many seconds that is its own; later ones too."""
+        now = self._reactor.clock()
+
+        def leave(client: Client) -> None:
+            client.leave_from(now + random.uniform(0.0, seconds))
+
+        self._spread = leave
+        for client in self.clients:
+            leave(client)
+
     def close_clients(self) -> None:
         for client in tuple(self.clients):
             client.close()
+
+    @property
+    def handshaking(self) -> int:
+        return len(self._handshakes)
 
     def snapshot(self) -> ListenerSnapshot:
         kinds = {"shared": 0, "session": 0, "pinned": 0}

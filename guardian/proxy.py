@@ -49,6 +49,7 @@ class Proxy:
         self.reactor = Reactor(clock, self._handler_failed)
         self._started = time.time()
         self._offered = offered or OfferedSockets()
+        self._accepting = True
         self._log = structlog.get_logger()
         self.events = Events()
         self._random = Random()  # noqa: S311 - for jitter only
@@ -120,7 +121,7 @@ class Proxy:
         for listener, wanted in zip(listeners.values(), config.listeners, strict=True):
             running = groups[wanted.group]
             listener.adopt(self._terms(config, wanted, sides[wanted.name], running), running.group)
-            if listener in fresh:
+            if listener in fresh and self._accepting:
                 self._intake.start_soon(listener.serve)
         self._listeners = listeners
         self._descriptors.reserve(_for_devices(config))
@@ -190,8 +191,7 @@ class Proxy:
         """Those that are no longer wanted: no new clients; the old ones go when they are owed nothing."""
         for listener in self._listeners.values():
             if listener not in kept:
-                listener.scope.cancel()
-                listener.end_clients()
+                listener.retire()
                 self._ending.append(listener)
 
     def snapshot(self) -> ProxySnapshot:
@@ -244,17 +244,39 @@ class Proxy:
         return sum(len(listener.clients) for listener in self._all_listeners)
 
     @property
+    def handshaking(self) -> int:
+        return sum(listener.handshaking for listener in self._all_listeners)
+
+    @property
     def owed(self) -> int:
         """How many clients wait for an answer, and groups for the end of a write."""
         writing = sum(running.group.writes.under_way for running in (*self._groups.values(), *self._former))
         return writing + sum(client.busy for listener in self._all_listeners for client in listener.clients)
 
-    def stop_intake(self) -> None:
-        """No new clients; requests that arrive are answered 908."""
-        self.state = ProxyState.DRAINING
+    def hold_back(self) -> None:
+        """Before the first `apply`: nobody is let in until `let_in`; who comes waits in the sockets."""
+        self._accepting = False
+
+    def let_in(self) -> None:
+        if not self._accepting:
+            self._accepting = True
+            for listener in self._listeners.values():
+                self._intake.start_soon(listener.serve)
+
+    def stop_accepting(self) -> None:
+        """Nobody new; handshakes that were begun are ended well, and requests served."""
+        for listener in self._all_listeners:
+            listener.stop_accepting()
+
+    def refuse_requests(self) -> None:
+        """From now on they are answered 908."""
         for listener in self._all_listeners:
             listener.draining = True
-        self._intake.cancel_scope.cancel()
+
+    def spread_clients(self, seconds: float) -> None:
+        """Let go of those that are quiet, at moments spread over so many seconds."""
+        for listener in self._all_listeners:
+            listener.spread_clients(seconds, self._random)
 
     def end_clients(self) -> None:
         for listener in self._all_listeners:

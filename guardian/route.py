@@ -86,6 +86,11 @@ class Route:
         else:
             group.submit(exchange, now)
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether more of a request is to come."""
+        return self._hold is not None
+
     def waited_too_long(self, now: float) -> bool:
         """Whether the next part of a request is overdue."""
         return self._hold is not None and now >= self._held_until

@@ -19,6 +19,10 @@ class LinkHandler:
         """The link is gone, by its peer or by a fault; not called when `Link.close` was. Called at most once."""
         raise NotImplementedError
 
+    def peer_ended(self) -> bool:
+        """The peer sends no more, and may still read; whether to keep the link, until the handler finishes it."""
+        return False
+
     def sent_all(self) -> None:
         """What was held back because the peer was slow is now sent."""
         raise NotImplementedError

@@ -39,6 +39,7 @@ class Link:
         "_handler",
         "_maybe_sent",
         "_out",
+        "_peer_ended",
         "_reactor",
         "_recv",
         "_rest",
@@ -62,6 +63,7 @@ class Link:
         self._rest = b""  # was offered to the socket and not taken yet
         self._blocked = False  # waits for EPOLLOUT
         self._finishing = False  # end the sending side once everything is sent
+        self._peer_ended = False  # it sends no more, but is still owed something
         self._draining = False  # the sending side has ended: what still comes is thrown away
         self.taken = 0
         self._events = _READ
@@ -122,7 +124,8 @@ class Link:
         self._want(self._events & ~_READ)
 
     def resume_reading(self) -> None:
-        self._want(self._events | _READ)
+        if not self._peer_ended:
+            self._want(self._events | _READ)
 
     def finish(self) -> None:
         """Send what is left, say the end, then throw away what comes until the peer ends too.
@@ -177,7 +180,11 @@ class Link:
             self.lose(_describe(exc))
             return
         if not data:
-            self.lose("closed by the peer")
+            if not self._finishing and self._handler.peer_ended():
+                self._peer_ended = True
+                self.pause_reading()  # it would be told of the end again and again
+            else:
+                self.lose("closed by the peer")
         elif not self._finishing:
             self._handler.received(data, self._clock())
 
@@ -218,6 +225,9 @@ class Link:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as exc:
             self.lose(_describe(exc))
+            return
+        if self._peer_ended:
+            self.lose("closed by the peer")
             return
         self._draining = True
         self._recv = functools.partial(socket.socket.recv, self._socket)  # past TLS: nothing of it is looked at

@@ -11,7 +11,7 @@ from .functions import ClientRule, Functions, FunctionsMode, Match, NestedTag, N
 from .group import Balancing, Context, Ejection, Group, GroupType, Ping, Policy, Queue, Retries
 from .identity import DEFAULT_PROBES, Identity, LikenessAction, Probe, SerialPin
 from .listener import Framing, Limits, Listener
-from .process import Config, Logs, Shutdown
+from .process import Config, Logs, Shutdown, Upgrade
 from .sessions import LoginRule, Sessions
 from .tls import AdminTls, DeviceTls, ListenerTls, TlsMode, Verify
 from .values import Bind, Bytes, Code, Count, FieldValue, Name, Port, Rate, Seconds, SecondsOrZero, Share, Tag
@@ -68,6 +68,7 @@ __all__ = [
     "Sessions",
     "Share",
     "Shutdown",
+    "Upgrade",
     "Tag",
     "TlsMode",
     "Verify",

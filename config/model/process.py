@@ -12,7 +12,7 @@ from .admin import Admin
 from .answers import DEFAULT_ERRORS, ErrorText, Refusal
 from .group import Group
 from .listener import Listener
-from .values import Seconds
+from .values import Seconds, SecondsOrZero
 
 
 @attrs.frozen(kw_only=True)
@@ -25,8 +25,23 @@ class Logs:
 
 @attrs.frozen(kw_only=True)
 class Shutdown:
+    drain_notice: SecondsOrZero = 0.0
+    """`/readyz` says 503 for so long while everything is still served: time for balancers in front to look elsewhere"""
+    spread: SecondsOrZero = 0.0
+    """then clients that are quiet are closed, at moments spread over so long, and requests still answered; less than
+    `timeout`"""
     timeout: Seconds = 30.0
-    """for outstanding requests after SIGTERM"""
+    """for all of it after the notice; what is not done by then is cut off"""
+
+
+@attrs.frozen(kw_only=True)
+class Upgrade:
+    ready: Seconds = 60.0
+    """how long the new process may take until it serves; else it is ended, and the old one goes on"""
+    spread: SecondsOrZero = 60.0
+    """the old process closes clients that are quiet at moments spread over so long"""
+    timeout: Seconds = 3600.0
+    """how long the old process answers clients that stay; then it drains as at SIGTERM"""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +62,8 @@ class Config:
     """what is logged and how"""
     shutdown: Shutdown = Shutdown()
     """how Guardian stops"""
+    upgrade: Upgrade = Upgrade()
+    """how it hands over to a new process"""
 
     def group(self, name: str) -> Group:
         """The group of that name. Raises KeyError; the loader has seen to it that listeners name real ones."""

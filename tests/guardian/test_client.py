@@ -447,6 +447,63 @@ class TestEnds:
         talk.link.lose()
         assert talk.reached == []
 
+    def test_one_that_asks_for_no_more_gets_what_it_is_owed_and_is_then_finished(self) -> None:
+        talk = Talk()
+        talk.say(ask(0) + ask(1))
+        assert talk.client.peer_ended()
+        talk.answer(ask(1))
+        assert not talk.link.finishing
+        talk.answer(ask(0))
+        assert talk.heard == told(0) + told(1)
+        assert talk.link.finishing
+
+    def test_one_that_ends_with_half_a_message_gets_the_answers_to_whole_ones(self) -> None:
+        talk = Talk()
+        talk.say(ask(0) + ask(1)[:-3])
+        assert talk.client.peer_ended()
+        talk.answer(ask(0))
+        assert talk.heard == told(0)
+        assert talk.reached == [ask(0)]
+        assert talk.link.finishing
+
+    def test_one_that_has_not_taken_all_answers_yet_is_finished_and_not_lost(self) -> None:
+        talk = Talk()
+        talk.say(ask(0))
+        talk.answer(ask(0))
+        assert talk.link.unsent
+        assert talk.client.peer_ended()
+        assert talk.link.finishing
+        assert talk.heard == told(0)
+
+    def test_one_that_is_owed_nothing_is_gone_with_its_end(self) -> None:
+        talk = Talk()
+        talk.say(ask(0)[:-3])
+        assert not talk.client.peer_ended()
+
+    def test_one_that_is_to_leave_goes_when_it_is_quiet_and_not_before_its_moment(self) -> None:
+        talk = Talk()
+        talk.client.leave_from(talk.group.now + 10.0)
+        talk.sweep(9.0)
+        assert not talk.link.finishing
+        talk.say(ask(0))
+        talk.sweep(2.0)
+        assert not talk.link.finishing, "it is owed an answer"
+        talk.answer(ask(0))
+        assert talk.heard == told(0)
+        talk.say(ask(1))
+        talk.answer(ask(1))
+        assert talk.heard == told(0) + told(1)
+        talk.sweep(0.5)
+        assert not talk.link.finishing, "the next request may be on its way"
+        talk.say(ask(2)[:-3])
+        talk.sweep(2.0)
+        assert not talk.link.finishing, "half a message is there"
+        talk.say(ask(2)[-3:])
+        talk.answer(ask(2))
+        assert talk.heard.endswith(told(2))
+        talk.sweep(1.5)
+        assert talk.link.finishing
+
     def test_an_idle_client_is_let_go(self) -> None:
         talk = Talk(limits=Limits(idle=60.0))
         talk.sweep(59.0)

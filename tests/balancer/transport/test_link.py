@@ -78,6 +78,7 @@ class Ends:
         self.got: list[bytes] = []
         self.reasons: list[str] = []
         self.all_sent = 0
+        self.still_owes = False  # to a peer that sends no more
         self.link = Link(self.reactor, self.socket, self)  # type: ignore[arg-type]
 
     def received(self, data: bytes, now: float) -> None:
@@ -85,6 +86,9 @@ class Ends:
 
     def lost(self, reason: str) -> None:
         self.reasons.append(reason)
+
+    def peer_ended(self) -> bool:
+        return self.still_owes
 
     def sent_all(self) -> None:
         self.all_sent += 1
@@ -199,3 +203,28 @@ def test_a_link_is_handed_over_with_everything_that_it_will_read() -> None:
     first.link.lose("closed by the peer")
     assert (first.got, second.got) == ([b"one"], [b"two"])
     assert (first.reasons, second.reasons) == ([], ["closed by the peer"])
+
+
+@pytest.mark.parametrize("room", [1 << 30, 3])
+def test_a_peer_that_sends_no_more_still_gets_what_it_is_owed(room: int) -> None:
+    ends = Ends(room)
+    ends.still_owes = True
+    ends.socket.coming = [b""]
+    ends.link.pull()
+    assert ends.reasons == []
+    assert ends.reactor.events == 0, "its end would be told for ever"
+    ends.link.write(b"an answer")
+    ends.link.finish()
+    ends.reactor.flush()
+    while ends.link.open:
+        ends.writable(room)
+    assert ends.socket.taken == b"an answer"
+    assert ends.reasons == ["closed by the peer"]
+    assert ends.reactor.events is None
+
+
+def test_a_peer_that_is_owed_nothing_is_gone_with_its_end() -> None:
+    ends = Ends()
+    ends.socket.coming = [b""]
+    ends.link.pull()
+    assert ends.reasons == ["closed by the peer"]
