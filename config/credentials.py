@@ -41,7 +41,23 @@ class Credentials:
     key: PrivateKeyTypes = attrs.field(repr=False)
 
 
+@attrs.frozen
+class Words:
+    """What a file that names a key and its password calls them, for what people are told."""
+
+    key: str = "name its file with 'key:'"
+    unlock: str = "put its password into a file and name that with 'key_password_file:'"
+
+
+_OF_YAML: Final = Words()
+
+
 def load_credentials(certificate: Path, key: Path | None, password_file: Path | None) -> Credentials:
+    """As `unlock_credentials`; the password is the first line of its file. Raises `CredentialError`."""
+    return unlock_credentials(certificate, key, _password(password_file), _OF_YAML)
+
+
+def unlock_credentials(certificate: Path, key: Path | None, password: bytes | None, words: Words) -> Credentials:
     """Read a certificate with its chain, and the private key that belongs to it.
 
     ``certificate`` is PEM (leaf first, chain after), DER or PKCS #12; ``key`` is PEM (PKCS #1, SEC 1, PKCS #8,
@@ -49,12 +65,11 @@ def load_credentials(certificate: Path, key: Path | None, password_file: Path | 
     alone.
     Raises `CredentialError`.
     """
-    password = _password(password_file)
     data = _read(certificate)
     found: PrivateKeyTypes | None = None
     chain: tuple[x509.Certificate, ...]
     if _is_pkcs12(data):
-        bag = _unlock(pkcs12.load_pkcs12, data, password, certificate, "PKCS #12 file")
+        bag = _unlock(pkcs12.load_pkcs12, data, password, certificate, "PKCS #12 file", words)
         if bag.cert is None:
             raise CredentialError(f"{certificate}: holds no certificate for a private key; export it with the key")
         leaf = bag.cert.certificate
@@ -65,11 +80,11 @@ def load_credentials(certificate: Path, key: Path | None, password_file: Path | 
         leaf, *rest = _certificates(certificate, data)
         chain = tuple(rest)
     if key is not None:
-        found = _private_key(key, _read(key), password)
+        found = _private_key(key, _read(key), password, words)
     elif found is None:
         if not _has_pem_key(data):
-            raise CredentialError(f"{certificate}: holds no private key; name its file with 'key:'")
-        found = _private_key(certificate, data, password)
+            raise CredentialError(f"{certificate}: holds no private key; {words.key}")
+        found = _private_key(certificate, data, password, words)
     _check_pair(certificate, key or certificate, [leaf, *chain], found)
     return Credentials(leaf, chain, found)
 
@@ -167,20 +182,20 @@ def _crls(path: Path, data: bytes) -> list[x509.CertificateRevocationList]:
     return found
 
 
-def _private_key(path: Path, data: bytes, password: bytes | None) -> PrivateKeyTypes:
+def _private_key(path: Path, data: bytes, password: bytes | None, words: Words) -> PrivateKeyTypes:
     if _is_pkcs12(data):
-        found = _unlock(pkcs12.load_pkcs12, data, password, path, "PKCS #12 file").key
+        found = _unlock(pkcs12.load_pkcs12, data, password, path, "PKCS #12 file", words).key
         if found is None:
             raise CredentialError(f"{path}: holds no private key; export it together with the certificate")
         return found
     labels = _pem_labels(data)
     if not labels:
-        return _unlock(_load_der, data, password, path, "private key")
+        return _unlock(_load_der, data, password, path, "private key", words)
     if not _has_pem_key(data):
         raise CredentialError(f"{path}: holds {_listed(labels)} and no PRIVATE KEY")
     # OpenSSL writes EC PARAMETERS before a SEC 1 key, and many files have the certificate first.
     block = next(_PEM + part for part in data.split(_PEM)[1:] if part.partition(b"-----")[0].endswith(b"PRIVATE KEY"))
-    return _unlock(_load_pem, block, password, path, "private key")
+    return _unlock(_load_pem, block, password, path, "private key", words)
 
 
 # Not validated here: looking for flaws in an RSA key takes 60 ms, and a reload may load many on the proxy's one loop.
@@ -193,24 +208,23 @@ def _load_der(data: bytes, password: bytes | None) -> PrivateKeyTypes:
     return load_der_private_key(data, password, unsafe_skip_rsa_key_validation=True)
 
 
-def _unlock(load: Load[T], data: bytes, password: bytes | None, path: Path, what: str) -> T:
+def _unlock(load: Load[T], data: bytes, password: bytes | None, path: Path, what: str, words: Words) -> T:
     """Read something that a password may protect, and say which of password and content is wrong."""
     try:
         return load(data, password)
     except TypeError as exc:  # cryptography's way to say: encrypted and no password, or the reverse
         if password is not None:
-            return _unlock(load, data, None, path, what)
-        hint = "put its password into a file and name that with 'key_password_file:'"
-        raise CredentialError(f"{path}: the {what} is encrypted and no password is given; {hint}") from exc
+            return _unlock(load, data, None, path, what, words)
+        raise CredentialError(f"{path}: the {what} is encrypted and no password is given; {words.unlock}") from exc
     except (ValueError, UnsupportedAlgorithm) as exc:
-        raise CredentialError(f"{path}: {_locked(exc, password, what)}") from exc
+        raise CredentialError(f"{path}: {_locked(exc, password, what, words)}") from exc
 
 
-def _locked(error: Exception, password: bytes | None, what: str) -> str:
+def _locked(error: Exception, password: bytes | None, what: str, words: Words) -> str:
     if "password" not in str(error).lower():
         return f"the {what} is damaged or of a kind that is not supported"
     if password is None:
-        return f"the {what} needs a password and none is given, or it is damaged; name one with 'key_password_file:'"
+        return f"the {what} needs a password and none is given, or it is damaged; {words.unlock}"
     return f"the password does not open the {what}, or it is damaged"
 
 

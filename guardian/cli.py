@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, Place]] = {
     "status": Place("guardian.commands.status", "status", "Show groups and devices of a running proxy."),
     "device": Place("guardian.commands.device", "device", "Bring a device in, drain it, or take it out."),
     "learn": Place("guardian.commands.learn", "learn", "Watch live traffic and propose configuration from it."),
+    "fxpkcs11": Place("guardian.commands.fxpkcs11", "fxpkcs11", "Check a client's fxpkcs11.cfg, or write one."),
     "pki": Place("guardian.commands.pki", "pki", "Make a throw-away CA and certificates."),
 }
 ENTRY_POINTS: Final = "guardian.commands"

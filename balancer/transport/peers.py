@@ -166,10 +166,10 @@ class _Chains:
         self._seen: dict[str, tuple[str, float]] = {}  # fingerprint of the leaf -> its root, the end of its chain
 
     def peer(self, der: bytes, chain: Sequence[bytes], trust: Trust | None) -> Peer:
-        certificate = _parsed(der)
+        certificate = read_certificate(der)
         fingerprint = certificate.fingerprint
         if chain:
-            links = [_parsed(link) for link in chain]
+            links = [read_certificate(link) for link in chain]
             self._remember(fingerprint, (links[-1].anchor, min(link.not_after for link in links)))
         root, expires = self._seen.get(fingerprint, (None, certificate.not_after))
         return Peer(
@@ -218,7 +218,7 @@ def _check_trust(trust: Trust, peer: Peer, now: float) -> None:
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
-def _parsed(der: bytes) -> Certificate:
+def read_certificate(der: bytes) -> Certificate:
     """Raises `PeerRefused` for what OpenSSL took and cryptography cannot read."""
     try:
         return _parse(der)

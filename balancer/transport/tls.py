@@ -139,6 +139,22 @@ def device_side(tls: DeviceTls, host: str) -> DeviceSide | None:
     return DeviceSide(context=context, policy=policy)
 
 
+def client_context(credentials: Credentials | None, source: Path, trust: Trust | None) -> ssl.SSLContext:
+    """What a client of ours would connect with: it shows ``credentials``, which came from ``source``.
+
+    It believes ``trust``, whatever the name, or anybody where there is none. Raises `CredentialError`.
+    """
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, "1.2")
+    context.check_hostname = False
+    if credentials is not None:
+        _show(context, credentials, source)
+    if trust is not None:
+        _believe(context, trust)
+    else:
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def verified_chain(sock: ssl.SSLSocket) -> tuple[bytes, ...]:
     """The chain in DER as the handshake verified it, leaf first and root last; empty if resumed or not verified."""
     if hasattr(sock, "get_verified_chain"):  # from Python 3.13 on
