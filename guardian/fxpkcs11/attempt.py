@@ -19,6 +19,7 @@ from .meanings import meaning_of_answer, meaning_of_silence, meaning_of_tcp, mea
 
 REQUEST: Final = b"[AOECHO;AGhi;]"
 _LONGEST: Final = 65_536  # bytes of an answer
+_ALERT: Final = 0.3  # seconds; a refusal comes within one round trip
 
 
 class Step(enum.Enum):
@@ -72,10 +73,15 @@ def attempt(host: str, port: int, context: ssl.SSLContext | None, timeout: float
 
 
 def _echo(sock: socket.socket, timeout: float) -> Done:
-    """In TLS 1.3 a client hears only now that it was refused."""
+    """In TLS 1.3 a client hears only now that it was refused.
+
+    So it listens first: what is sent to a closed socket is answered with a reset, and the alert is lost with it.
+    """
     encrypted = isinstance(sock, ssl.SSLSocket)
-    began = time.monotonic()
     try:
+        if encrypted and _ended(sock, min(_ALERT, timeout)):
+            return _closed(encrypted=True)
+        began = time.monotonic()
         sock.sendall(REQUEST)
         answer = _read_answer(sock, began + timeout)
     except (ssl.SSLError, ConnectionError) as exc:
@@ -86,13 +92,26 @@ def _echo(sock: socket.socket, timeout: float) -> Done:
     except OSError as exc:
         return Done(step=Step.ECHO, good=False, told=_reason(exc), meaning=meaning_of_silence(encrypted=encrypted))
     if not answer:
-        told = "the connection was closed without an answer"
-        return Done(step=Step.ECHO, good=False, told=told, meaning=meaning_of_silence(encrypted=encrypted, closed=True))
+        return _closed(encrypted=encrypted)
     meaning = meaning_of_answer(answer, REQUEST)
     if meaning:
         return Done(step=Step.ECHO, good=False, told="the answer is not the right one", meaning=meaning)
     milliseconds = (time.monotonic() - began) * 1000
     return Done(step=Step.ECHO, good=True, told=f"answered in {milliseconds:.0f} ms")
+
+
+def _closed(*, encrypted: bool) -> Done:
+    told = "the connection was closed without an answer"
+    return Done(step=Step.ECHO, good=False, told=told, meaning=meaning_of_silence(encrypted=encrypted, closed=True))
+
+
+def _ended(sock: socket.socket, patience: float) -> bool:
+    """Whether the other side ends the connection by itself. Raises OSError with its reason."""
+    sock.settimeout(patience)
+    try:
+        return not sock.recv(1)
+    except TimeoutError:
+        return False
 
 
 def _read_answer(sock: socket.socket, deadline: float) -> bytes:

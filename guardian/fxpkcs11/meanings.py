@@ -51,7 +51,7 @@ def meaning_of_tls(exc: Exception) -> str:
             "PROD-TLS-CA is not the CA of what answers there: take the listener's, of the same tree (RSA or ECC); or "
             "it is not the proxy that answers"
         )
-    if isinstance(exc, ssl.SSLError):
+    if isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError):
         reason = exc.reason or ""
         for part, meaning in _OF_ALERTS.items():
             if part in reason:

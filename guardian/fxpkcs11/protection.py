@@ -116,13 +116,13 @@ def _not_signed(
     top = [leaf, *between][-1]
     kinds = {tree(root) for root in roots}
     said = f"did not sign the certificate of listener {listener}, whose issuer is {_text(top.issuer)}"
-    if any(root.subject == top.issuer for root in roots):
-        return f"{said}: a CA of that name is here, but with another key; take the listener's CA as it is now"
     if tree(top) not in kinds:
         return (
             f"{said}: that is a tree of {tree(top)} keys, this one of {' and '.join(sorted(kinds))} keys; "
             "both sides need the same CA tree"
         )
+    if any(root.subject == top.issuer for root in roots):
+        return f"{said}: a CA of that name is here, but with another key; take the listener's CA as it is now"
     return f"{said}: must be that CA"
 
 
