@@ -97,7 +97,7 @@ def make_files(folder: Path) -> Files:
     pki.mkdir(parents=True)
     ca = authority("Try CA", kind="rsa", end=NOW + 90 * DAY)
     ecc = authority("ECC CA")
-    renewed = authority("Try CA", kind="p256", number=3)
+    renewed = authority("Try CA", kind="rsa", number=3)
     fresh = NOW + 60 * DAY
     app = issue(ca, "app1", kind="rsa", eku=[CLIENT], end=fresh)
     for name, issued in (("ca", ca), ("ecc", ecc), ("renewed", renewed)):
