@@ -69,6 +69,7 @@ class Group:
         self.would_block = 0
         self.observer: Observer | None = None  # told of each exchange as its client gets the answer
         self.delivered = 0  # answers to clients; the latest one's number
+        self.refuses_writes = False  # what changes a device, or may, is not sent: it could not be recorded
         self.arrived = 0  # requests since the retry budget last earned
         self.writes = GroupWrites(self, tell)
         self.tell = tell

@@ -154,6 +154,36 @@ class ListenerSnapshot:
     limit: int = 0  # of connections
 
 
+class AuditState(enum.Enum):
+    OFF = "off"  # no file is configured
+    WRITING = "writing"
+    FAILING = "failing"  # records cannot be written now
+
+
+@attrs.frozen(kw_only=True)
+class SyslogSnapshot:
+    address: str
+    connected: bool
+    reason: str  # why it is not
+    sent: int
+    dropped: int
+    queued: int
+
+
+@attrs.frozen(kw_only=True)
+class AuditSnapshot:
+    state: AuditState = AuditState.OFF
+    refuses_writes: bool = False  # commands that may change a device are refused, because records cannot be written
+    reason: str = ""
+    records: int = 0  # written since start
+    failures: int = 0  # tries to write that failed
+    lost: int = 0  # records for which there was no room
+    unwritten: int = 0  # records that wait
+    last: int = 0  # the number of the last record in the file
+    digest: str = ""  # and its hash
+    syslog: SyslogSnapshot | None = None
+
+
 @attrs.frozen(kw_only=True)
 class ProxySnapshot:
     state: ProxyState
@@ -165,3 +195,4 @@ class ProxySnapshot:
     revocation_lists: frozenset[str] = frozenset()  # those of `certificates` that are CRLs
     loop_delay: HistogramSnapshot | None = None  # how late the loop ran what was due
     lines_dropped: int = 0  # of the log, since nobody took them
+    audit: AuditSnapshot = AuditSnapshot()

@@ -13,7 +13,7 @@ from .problems import join
 
 _RESTART: Final = ("admin.bind", "workers")
 _T = TypeVar("_T", Listener, Group, Device)
-_OF_CONFIG: Final = ("admin", "workers", "catalogue", "errors", "logs", "shutdown", "upgrade")
+_OF_CONFIG: Final = ("admin", "workers", "catalogue", "errors", "logs", "audit", "shutdown", "upgrade")
 
 
 @attrs.frozen(kw_only=True)

@@ -17,6 +17,7 @@ from balancer.transport.peers import Peer
 from balancer.wire.errors import Malformed, MessageTooLong, WireError
 from balancer.wire.frames import encode, request_decoder
 from balancer.wire.message import context_of_refused, continues, parse_request
+from config.catalogue import Effect
 from config.model import Framing, Limits, Refusal
 
 from .answers import CLOSES, Answers
@@ -224,6 +225,9 @@ class Client(LinkHandler):
         if ruling.blocked:
             self._owner.blocked(self, exchange.code.decode("ascii"))
             exchange.finish(Outcome.BLOCKED, None)
+            return
+        if self._group.refuses_writes and ruling.command.effect is Effect.WRITE:  # also what nobody knows
+            exchange.finish(Outcome.BUSY, None)
             return
         if ruling.noticed:
             self._owner.would_block(self, exchange.code.decode("ascii"))

@@ -31,6 +31,7 @@ class Kind(enum.Enum):
     CLIENT = "client"  # a connection was refused
     BLOCKED = "blocked"  # a request was
     OPERATOR = "operator"  # was refused on the admin port
+    AUDIT = "audit"  # the record of all this itself
 
 
 # What the timeline leaves out: a client can cause as many of these as it likes.

@@ -23,6 +23,7 @@ from config.expiry import revocation_lists
 from config.model import Admin, Config
 
 from .answers import Answers
+from .audit.trail import AuditTrail
 from .client import ClientSettings
 from .completions import Completions
 from .descriptors import Descriptors, raise_limit
@@ -67,6 +68,7 @@ class Proxy:
         self.completions = Completions(self._running_groups)
         self.lessons = Lessons(clock, self._running_groups, self.completions)
         self._descriptors = Descriptors(raise_limit(), self._private_connections)
+        self.audit = AuditTrail(self.events, self._refuse_writes)
         self._intake: trio.Nursery
         self._keepers: trio.Nursery
 
@@ -78,6 +80,7 @@ class Proxy:
                 core.start_soon(self._tick)
                 core.start_soon(self._sweep)
                 core.start_soon(self.lessons.run)
+                core.start_soon(self.audit.run)
                 async with trio.open_nursery() as self._keepers:
                     async with trio.open_nursery() as self._intake:
                         task_status.started()
@@ -86,6 +89,7 @@ class Proxy:
         finally:
             self.close_clients()
             self.reactor.close()
+            self.audit.close()
 
     def apply(self, config: Config, catalogue: Catalogue) -> None:
         """Read what the configuration names, and `adopt` it; blocks meanwhile. Raises `CredentialError` or OSError."""
@@ -97,6 +101,7 @@ class Proxy:
         What can still fail, journals and listening sockets, comes first. Raises OSError, and then nothing has changed.
         """
         config, catalogue, sides = ready.config, ready.catalogue, ready.sides
+        audit_file = self.audit.open(ready.audit)
         groups = {
             settings.name: self._groups.get(settings.name) or self._new_group(config, settings, catalogue)
             for settings in config.groups
@@ -108,6 +113,7 @@ class Proxy:
             _let_go(journals, self._groups)
             raise
         # From here on nothing fails.
+        self.audit.adopt(ready.audit, audit_file)
         for settings in config.groups:
             groups[settings.name].keep_journal(journals[settings.name])
             groups[settings.name].apply(settings, catalogue, ready.contacts[settings.name])
@@ -116,6 +122,7 @@ class Proxy:
                 running.close()
                 self._former.append(running)
         self._groups = groups
+        self._refuse_writes(self.audit.refusing)
         self.completions.regroup()
         self._end_listeners(kept=set(listeners.values()))
         for listener, wanted in zip(listeners.values(), config.listeners, strict=True):
@@ -206,10 +213,15 @@ class Proxy:
             revocation_lists=self._lists,
             loop_delay=self._loop_delay.snapshot(),
             lines_dropped=self.lines_dropped(),
+            audit=self.audit.snapshot(),
         )
 
     def _running_groups(self) -> Mapping[str, Group]:
         return {name: running.group for name, running in self._groups.items()}
+
+    def _refuse_writes(self, refuse: bool) -> None:
+        for running in (*self._groups.values(), *self._former):
+            running.group.refuses_writes = refuse
 
     def _private_connections(self) -> int:
         return sum(running.private_connections for running in (*self._groups.values(), *self._former))

@@ -11,6 +11,7 @@ from config.catalogue import Catalogue
 from config.expiry import expiries
 from config.model import Config
 
+from .audit.settings import AuditReady, audit_ready
 from .contact import Contact, contact
 
 
@@ -20,6 +21,7 @@ class Ready:
     catalogue: Catalogue
     contacts: Mapping[str, Mapping[str, Contact]]  # by group and device
     sides: Mapping[str, ServerSide | None]  # by listener; None: clear
+    audit: AuditReady
     certificates: Mapping[str, float]  # file -> when it, or its CRL, ends, Unix time
 
 
@@ -30,6 +32,7 @@ def make_ready(config: Config, catalogue: Catalogue) -> Ready:
         catalogue=catalogue,
         contacts={group.name: {device.name: contact(device) for device in group.devices} for group in config.groups},
         sides={listener.name: server_side(listener.tls) for listener in config.listeners},
+        audit=audit_ready(config.audit),
         certificates=_expiries(config),
     )
 
@@ -43,4 +46,6 @@ def _expiries(config: Config) -> Mapping[str, float]:
             found.update(expiries(device.tls))
     if config.admin.tls is not None:
         found.update(expiries(config.admin.tls))
+    if config.audit.syslog is not None:
+        found.update(expiries(config.audit.syslog.tls))
     return found

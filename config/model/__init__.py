@@ -6,6 +6,7 @@ resolves them against the file's folder. Every default is stated here and nowher
 
 from .admin import Admin
 from .answers import DEFAULT_ERRORS, ErrorText, Refusal
+from .audit import Audit, OnFailure, Sync, Syslog
 from .device import Device, Role
 from .functions import ClientRule, Functions, FunctionsMode, Match, NestedTag, Nesting
 from .group import Balancing, Context, Ejection, Group, GroupType, Ping, Policy, Queue, Retries
@@ -20,6 +21,7 @@ from .writes import Nondeterministic, PrimaryLoss, Writes, WritesMode
 __all__ = [
     "Admin",
     "AdminTls",
+    "Audit",
     "Balancing",
     "Bind",
     "Bytes",
@@ -52,6 +54,7 @@ __all__ = [
     "NestedTag",
     "Nesting",
     "Nondeterministic",
+    "OnFailure",
     "Ping",
     "Policy",
     "Port",
@@ -68,6 +71,8 @@ __all__ = [
     "Sessions",
     "Share",
     "Shutdown",
+    "Sync",
+    "Syslog",
     "Upgrade",
     "Tag",
     "TlsMode",

@@ -10,6 +10,7 @@ import attrs
 
 from .admin import Admin
 from .answers import DEFAULT_ERRORS, ErrorText, Refusal
+from .audit import Audit
 from .group import Group
 from .listener import Listener
 from .values import Seconds, SecondsOrZero
@@ -59,6 +60,7 @@ class Config:
     errors: Mapping[Refusal, ErrorText] = attrs.field(factory=lambda: dict(DEFAULT_ERRORS))
     """what Guardian answers itself"""
     logs: Logs = Logs()
+    audit: Audit = Audit()
     """what is logged and how"""
     shutdown: Shutdown = Shutdown()
     """how Guardian stops"""

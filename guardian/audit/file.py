@@ -1,0 +1,294 @@
+"""The audit file on disk: appended to, never changed; renamed when it is long, and the chain goes on in the next.
+
+Everything here blocks and belongs to the writer's thread. Several processes may write into one file, as while one hands
+over to the next: each holds the lock for one batch, and goes on from whatever is the last record then.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import gzip
+import os
+import stat
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import attrs
+
+from .chain import OPENED, START, TORN, NoRecord, Place, begins_as, own_fields, read, sealed, torn_detail
+
+_TAIL: Final = 65_536  # bytes; the longest record has about 20,000
+_UNKNOWN: Final = -1
+_LOOKED_AT: Final = 8  # former files among which the last record is looked for
+
+
+class AuditError(OSError):
+    """The file cannot be used; the text names it and says why."""
+
+
+@attrs.frozen(kw_only=True)
+class _End:
+    """What stands at the end of a file."""
+
+    last: Place | None = None  # the last record; None where there is none
+    rest: bytes = b""  # of a line that is not finished
+    open: bool = False  # the last record lacks its newline
+    damaged: bool = False  # whole lines that are no records come after it
+
+
+class AuditFile:
+    """Append with `append`; `open` makes sure, early, that this will work."""
+
+    def __init__(self, path: Path, *, key: bytes | None, max_size: int, sync: bool) -> None:
+        """``max_size`` bytes; ``sync``: what `append` wrote outlives a power cut."""
+        self.path = path
+        self._key = key
+        self._max_size = max_size
+        self._sync = sync
+        self._fd = -1
+        self._size = _UNKNOWN  # bytes that were in it when we last wrote
+        self._last = START  # the last record that we know to be written
+        self._prefaced = START  # the last record of the lines that must come first
+        self._tried: list[Place] = []  # of a batch that could not be written, or only in part
+
+    def open(self) -> None:
+        """Make it, if it is not there. Raises `AuditError`, also where it is somebody else's file."""
+        try:
+            self._open()
+            with suppress(BlockingIOError):  # another process writes, so that it can be written
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._length():
+                    self._end()
+                self._let_go()
+        except OSError as exc:
+            self.close()
+            raise exc if isinstance(exc, AuditError) else AuditError(f"{self.path}: {exc.strerror or exc}") from exc
+
+    def append(self, batch: Sequence[Mapping[str, str]]) -> Place:
+        """Write records; gives the place of the last.
+
+        Raises OSError. Then some may be written, and all are to be given again, first and in the same order.
+        """
+        self._hold()
+        try:
+            lines, written = self._preface()
+            last = self._last if not lines else self._prefaced
+            places: list[Place] = []
+            for fields in batch[written:]:
+                line, last = sealed(fields, last, self._key)
+                lines.append(line)
+                places.append(last)
+            self._tried += places
+            self._write(b"".join(lines))
+            self._last, self._tried = last, []
+            if self._size >= self._max_size:
+                self._begin_next()
+        except OSError:
+            self._size = _UNKNOWN
+            raise
+        finally:
+            self._let_go()
+        return last
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._size = _UNKNOWN
+
+    # --- the file that has the name now --------------------------------------------------------------------------
+
+    def _hold(self) -> None:
+        """Have the file that has the name, and its lock."""
+        while True:
+            if self._fd < 0:
+                self._open()
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            if self._is_named():
+                return
+            if self._length():  # somebody has renamed it: what is last there comes before what is first in the next
+                self._last = self._end().last or self._last
+            self.close()
+
+    def _let_go(self) -> None:
+        if self._fd >= 0:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        self._fd = os.open(self.path, flags, 0o600)
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self.close()
+            raise AuditError(f"{self.path}: is no regular file")
+        _sync_folder(self.path.parent)
+
+    def _is_named(self) -> bool:
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._fd), self.path.stat())
+        return False
+
+    def _length(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def _end(self) -> _End:
+        """Raises `AuditError` where no record is in sight."""
+        size = self._length()
+        start = max(size - _TAIL, 0)
+        tail = os.pread(self._fd, size - start, start)
+        for number in range(len(self._tried), 0, -1):
+            if self._tried[number - 1].digest.encode() in tail:
+                del self._tried[number:]
+                break
+        else:
+            self._tried.clear()
+        end = _end_of(tail)
+        if end.last is None and (end.damaged or not begins_as(end.rest, None)):
+            raise AuditError(f"{self.path}: is no audit file: its end holds no record")
+        return end
+
+    # --- what is written -----------------------------------------------------------------------------------------
+
+    def _preface(self) -> tuple[list[bytes], int]:
+        """The lines that must come before the next record, and how many of a batch that failed are in the file."""
+        size = self._length()
+        if size == self._size and size:
+            return [], 0
+        self._prefaced = self._last
+        shortened, self._size = size < self._size, size
+        lines: list[bytes] = []
+        if self._last == START:
+            self._last = self._prefaced = _last_of_former(self.path)
+        if not size:
+            self._tried.clear()
+            number = self._last.number
+            lines += self._say(OPENED, f"goes on from record {number}" if number else "the first of all")
+            if shortened:
+                lines += self._say("shortened", "somebody has emptied the file")
+            return lines, 0
+        end = self._end()
+        written = len(self._tried)
+        if end.last is None:
+            pass  # the first record of this file was not finished
+        elif shortened and end.last.number < self._last.number:
+            lines += self._say("shortened", f"somebody has cut off what came after record {end.last.number}")
+        else:
+            self._last = self._prefaced = end.last
+        if end.damaged:
+            lines += self._say("damaged", "what stands before this is no record")
+        if end.rest:
+            lines += self._say(TORN, torn_detail(end.rest))
+        return [b"\n", *lines] if end.rest or end.open else lines, written
+
+    def _say(self, result: str, detail: str) -> list[bytes]:
+        line, self._prefaced = sealed(own_fields(time.time(), result, detail), self._prefaced, self._key)
+        return [line]
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self._size += len(data)
+        if self._sync:
+            os.fdatasync(self._fd)
+
+    def _begin_next(self) -> None:
+        """Rename the file, which is long enough. At every moment there is one of its name.
+
+        Where that cannot be done this one goes on, and it is tried again after the next batch.
+        """
+        number = self._last.number
+        former = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{number}")
+        fresh = self.path.with_name(self.path.name + ".new")
+        self._prefaced = self._last
+        line = self._say(OPENED, f"goes on from record {number}")[0]
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                _write_whole(fd, line)
+                _rename_two(self.path, former, fresh)
+            except OSError:
+                os.close(fd)
+                raise
+            os.close(self._fd)
+            self._fd, self._size, self._last = fd, len(line), self._prefaced
+            _sync_folder(self.path.parent)
+
+
+def _rename_two(path: Path, former: Path, fresh: Path) -> None:
+    """``path`` becomes ``former``, ``fresh`` becomes ``path``."""
+    try:
+        os.link(path, former)
+    except OSError:  # not every file system has links; then nothing has the name for a moment
+        os.rename(path, former)
+    os.replace(fresh, path)
+
+
+def _write_whole(fd: int, line: bytes) -> None:
+    if os.write(fd, line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(fd)
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file of records to read; ``.gz`` is unpacked. Raises OSError."""
+    return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _last_of_former(path: Path) -> Place:
+    """The last record of the files that were renamed from this one; `START` where there are none."""
+    found = START
+    with suppress(OSError):
+        formers = [each for each in path.parent.glob(glob.escape(path.name) + "?*") if each.is_file()]
+        formers.sort(key=lambda each: each.stat().st_mtime, reverse=True)
+        for former in formers[:_LOOKED_AT]:
+            with suppress(OSError, EOFError):
+                last = _end_of(_tail_of(former)).last
+                if last is not None and last.number > found.number:
+                    found = last
+    return found
+
+
+def _tail_of(path: Path) -> bytes:
+    with opened(path) as file:
+        if path.suffix != ".gz":
+            file.seek(max(path.stat().st_size - _TAIL, 0))
+            return file.read()
+        tail = b""
+        while part := file.read(_TAIL):
+            tail = (tail + part)[-_TAIL:]
+        return tail
+
+
+def _end_of(tail: bytes) -> _End:
+    *whole, rest = tail.split(b"\n")
+    if rest:
+        with suppress(NoRecord):
+            return _End(last=read(rest).place, open=True)
+    damaged = False
+    for line in reversed(whole):
+        try:
+            return _End(last=read(line).place, rest=rest, damaged=damaged)
+        except NoRecord:
+            damaged = True
+    return _End(rest=rest, damaged=damaged)
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that a name is there after a power cut, too; where we may not, the system does it in its time."""
+    with suppress(PermissionError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as exc:
+            if exc.errno != errno.EINVAL:  # some file systems have nothing to sync there
+                raise
+        finally:
+            os.close(fd)
