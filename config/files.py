@@ -35,6 +35,8 @@ def check_files(config: Draft, report: Report, now: datetime) -> None:
         if group.known("writes"):
             several = len(group.sections("devices")) > 1
             _check_journal(group.values["writes"], report, needed=several and writes_rules.replicated(group))
+    if config.known("audit"):
+        _check_audit(config.values["audit"], report)
     admin = config.values.get("admin")
     if admin is not None and admin.values.get("token_file") is not None:
         place = admin.at("token_file")
@@ -54,6 +56,11 @@ def _check_journal(writes: Draft, report: Report, *, needed: bool) -> None:
                 place, "is not given: after a crash of Guardian nobody knows which writes are in doubt; name a file"
             )
         return
+    _writable(path, place, report, "the journal is renewed in it")
+
+
+def _writable(path: Path, place: Place, report: Report, why: str) -> None:
+    """A file that can be read and appended to, or made; its folder must be writable too, for the reason given."""
     try:
         if path.exists():
             if not path.is_file():
@@ -63,9 +70,22 @@ def _check_journal(writes: Draft, report: Report, *, needed: bool) -> None:
         elif not path.parent.is_dir():
             report.error(place, f"names {path}, whose folder does not exist, must be in one that does")
         elif not os.access(path.parent, os.W_OK | os.X_OK):
-            report.error(place, f"names {path}, whose folder cannot be written: the journal is renewed in it")
+            report.error(place, f"names {path}, whose folder cannot be written: {why}")
     except (OSError, ValueError):
         report.error(place, f"names {path}, and no file can have that name")
+
+
+def _check_audit(audit: Draft, report: Report) -> None:
+    """Its file can be written and is nobody's but its owner's, and there is a key where one is named."""
+    path, place = audit.values.get("file"), audit.at("file")
+    if path is not None:
+        _writable(path, place, report, "the file is renamed there when it is long")
+        if path.is_file():
+            _private(path, place, report)
+    key = audit.values.get("key_file")
+    if key is not None and _readable(key, audit.at("key_file"), report):
+        _private(key, audit.at("key_file"), report)
+        _not_empty(key, audit.at("key_file"), report)
 
 
 def _sections(config: Draft) -> Iterator[Draft]:
@@ -80,6 +100,9 @@ def _sections(config: Draft) -> Iterator[Draft]:
     admin = config.values.get("admin")
     if admin is not None and admin.values.get("tls") is not None:
         yield admin.values["tls"]
+    syslog = config.values["audit"].values.get("syslog") if config.known("audit") else None
+    if syslog is not None and syslog.known("tls"):
+        yield syslog.values["tls"]
 
 
 def _check(tls: Draft, report: Report, now: datetime) -> None:

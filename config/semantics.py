@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from . import identity_rules, ping_request, session_rules, tls_rules, writes_rules
+from . import audit_rules, identity_rules, ping_request, session_rules, tls_rules, writes_rules
 from .catalogue import Catalogue
 from .function_rules import check_functions, check_nested
 from .model import DEFAULT_ERRORS, Bind, GroupType, Role
@@ -37,6 +37,8 @@ def check(config: Draft, catalogue: Catalogue, report: Report) -> None:
     writes_rules.check_journals(groups, report)
     if config.known("admin"):
         _admin(config.values["admin"], report)
+    if config.known("audit"):
+        audit_rules.check(config.values["audit"], groups, report)
     if config.known("shutdown"):
         _shutdown(config.values["shutdown"], report)
     if config.known("errors"):

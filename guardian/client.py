@@ -226,7 +226,7 @@ class Client(LinkHandler):
             self._owner.blocked(self, exchange.code.decode("ascii"))
             exchange.finish(Outcome.BLOCKED, None)
             return
-        if self._group.refuses_writes and ruling.command.effect is Effect.WRITE:  # also what nobody knows
+        if self._group.refuses_writes and self._may_write(exchange, ruling):
             exchange.finish(Outcome.BUSY, None)
             return
         if ruling.noticed:
@@ -234,6 +234,10 @@ class Client(LinkHandler):
         if not ruling.plain and self._fences(ruling, exchange.request):
             self._fence = exchange
         self.route.submit(exchange, now)
+
+    def _may_write(self, exchange: Exchange, ruling: Ruling) -> bool:
+        """What nobody knows may, too; a login does not, whatever the catalogue says."""
+        return ruling.command.effect is Effect.WRITE and not self._group.logins.is_login(exchange.code)
 
     def _login_ended(self, code: str, result: str) -> None:
         self._owner.login_ended(self, code, result)

@@ -106,11 +106,14 @@ class Proxy:
             settings.name: self._groups.get(settings.name) or self._new_group(config, settings, catalogue)
             for settings in config.groups
         }
-        journals = self._journals(config)
+        journals: dict[str, WriteJournal | None] = {}
         try:
+            journals = self._journals(config)
             listeners, fresh = self._listeners_for(config, groups, sides)
         except OSError:
             _let_go(journals, self._groups)
+            if audit_file is not None:
+                audit_file.close()
             raise
         # From here on nothing fails.
         self.audit.adopt(ready.audit, audit_file)

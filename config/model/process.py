@@ -60,8 +60,9 @@ class Config:
     errors: Mapping[Refusal, ErrorText] = attrs.field(factory=lambda: dict(DEFAULT_ERRORS))
     """what Guardian answers itself"""
     logs: Logs = Logs()
-    audit: Audit = Audit()
     """what is logged and how"""
+    audit: Audit = Audit()
+    """what is kept of what happened, and where"""
     shutdown: Shutdown = Shutdown()
     """how Guardian stops"""
     upgrade: Upgrade = Upgrade()

@@ -36,9 +36,9 @@ class _End:
     """What stands at the end of a file."""
 
     last: Place | None = None  # the last record; None where there is none
-    rest: bytes = b""  # of a line that is not finished
-    open: bool = False  # the last record lacks its newline
-    damaged: bool = False  # whole lines that are no records come after it
+    rest: bytes = b""  # what stands after it: lines that were not finished
+    open: bool = False  # the newline is missing
+    damaged: bool = False  # the rest is nothing that was ever to be a record
 
 
 class AuditFile:
@@ -84,7 +84,11 @@ class AuditFile:
                 lines.append(line)
                 places.append(last)
             self._tried += places
-            self._write(b"".join(lines))
+            try:
+                self._write(b"".join(lines))
+            except OSError:
+                self._take_back()
+                raise
             self._last, self._tried = last, []
             if self._size >= self._max_size:
                 self._begin_next()
@@ -94,6 +98,12 @@ class AuditFile:
         finally:
             self._let_go()
         return last
+
+    def _take_back(self) -> None:
+        """Of a batch that failed nothing is to stay, nor is it to count as written because a later sync says so."""
+        with suppress(OSError):  # a file that may only be appended to keeps what there is
+            os.ftruncate(self._fd, self._size)
+            self._tried.clear()
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -147,7 +157,7 @@ class AuditFile:
         else:
             self._tried.clear()
         end = _end_of(tail)
-        if end.last is None and (end.damaged or not begins_as(end.rest, None)):
+        if end.last is None and end.damaged:
             raise AuditError(f"{self.path}: is no audit file: its end holds no record")
         return end
 
@@ -180,9 +190,9 @@ class AuditFile:
             self._last = self._prefaced = end.last
         if end.damaged:
             lines += self._say("damaged", "what stands before this is no record")
-        if end.rest:
+        elif end.rest:
             lines += self._say(TORN, torn_detail(end.rest))
-        return [b"\n", *lines] if end.rest or end.open else lines, written
+        return [b"\n", *lines] if end.open else lines, written
 
     def _say(self, result: str, detail: str) -> list[bytes]:
         line, self._prefaced = sealed(own_fields(time.time(), result, detail), self._prefaced, self._key)
@@ -192,9 +202,9 @@ class AuditFile:
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
-        self._size += len(data)
         if self._sync:
             os.fdatasync(self._fd)
+        self._size += len(data)
 
     def _begin_next(self) -> None:
         """Rename the file, which is long enough. At every moment there is one of its name.
@@ -268,17 +278,19 @@ def _tail_of(path: Path) -> bytes:
 
 
 def _end_of(tail: bytes) -> _End:
-    *whole, rest = tail.split(b"\n")
-    if rest:
+    lines = tail.split(b"\n")
+    is_open = bool(lines[-1])
+    if not is_open:
+        lines.pop()
+    last, after = None, len(lines)
+    while after and last is None:
         with suppress(NoRecord):
-            return _End(last=read(rest).place, open=True)
-    damaged = False
-    for line in reversed(whole):
-        try:
-            return _End(last=read(line).place, rest=rest, damaged=damaged)
-        except NoRecord:
-            damaged = True
-    return _End(rest=rest, damaged=damaged)
+            last = read(lines[after - 1]).place
+            break
+        after -= 1
+    rest = lines[after:]
+    damaged = not all(line and begins_as(line, None) for line in rest)
+    return _End(last=last, rest=b"\n".join(rest), open=is_open, damaged=damaged)
 
 
 def _sync_folder(folder: Path) -> None:

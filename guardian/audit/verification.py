@@ -103,8 +103,9 @@ class Verification:
             yield f"record {place.number} is made without a key, and those before it with one"
 
     def _no_record(self, file: str, number: int, rest: bytes, why: str) -> None:
-        expected = None if self.last is None else self.last.place.number + 1
-        if self._torn is None and rest and begins_as(rest, expected):
+        if rest and self._torn is not None and begins_as(rest, None):
+            self._torn.rest += b"\n" + rest
+        elif rest and begins_as(rest, None if self.last is None else self.last.place.number + 1):
             self._torn = _Torn(file, number, rest)
         else:
             self.faults.append(Fault(file, number, why))

@@ -1,0 +1,287 @@
+"""The file goes on where it ended: after a restart, a crash, a full disk, a rename, and beside another process."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardian.audit.chain import own_fields
+from guardian.audit.file import AuditError, AuditFile
+from tests.support.audit import verified
+
+BIG = 1 << 30
+
+
+def a_file(path: Path, *, key: bytes | None = None, max_size: int = BIG) -> AuditFile:
+    return AuditFile(path, key=key, max_size=max_size, sync=True)
+
+
+def facts(word: str) -> Mapping[str, str]:
+    return own_fields(1_790_000_000.0, word, "")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.log"
+
+
+def results(*paths: Path) -> list[str]:
+    return [record.fields["result"] for record in verified(*paths).records]
+
+
+def whole(*paths: Path) -> bool:
+    return not verified(*paths).faults
+
+
+def test_it_is_its_owners_alone_and_a_chain(path: Path) -> None:
+    file = a_file(path)
+    file.append([facts("a"), facts("b")])
+    file.append([facts("c")])
+    file.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert results(path) == ["opened", "a", "b", "c"]
+    assert whole(path)
+
+
+def test_a_new_process_goes_on(path: Path) -> None:
+    for word in "abc":
+        file = a_file(path)
+        file.open()
+        file.append([facts(word)])
+        file.close()
+    assert results(path) == ["opened", "a", "b", "c"]
+    assert whole(path)
+
+
+def test_two_processes_write_one_chain(path: Path) -> None:
+    one, other = a_file(path), a_file(path)
+    for word in "abcdef":
+        (one if word in "acd" else other).append([facts(word)])
+    assert results(path) == ["opened", *"abcdef"]
+    assert whole(path)
+    one.close()
+    other.close()
+
+
+@pytest.mark.parametrize("cut", range(1, 200, 11))
+def test_an_unfinished_line_is_explained_by_who_goes_on(path: Path, cut: int) -> None:
+    file = a_file(path)
+    file.append([facts("a"), facts("b")])
+    file.close()
+    data = path.read_bytes()
+    path.write_bytes(data[:-cut])
+    again = a_file(path)
+    again.open()
+    again.append([facts("c")])
+    again.close()
+    if cut == 1:
+        assert results(path) == ["opened", "a", "b", "c"], "only its newline was missing"
+    else:
+        assert results(path) == ["opened", "a", "torn", "c"]
+        assert "of a crash" in str(verified(path).notes[0])
+    assert whole(path)
+
+
+@pytest.mark.parametrize("left", [1, 5, 40])
+def test_also_where_it_is_the_first_of_all(path: Path, left: int) -> None:
+    file = a_file(path)
+    file.append([facts("a")])
+    file.close()
+    path.write_bytes(path.read_bytes()[:left])
+    again = a_file(path)
+    again.open()
+    again.append([facts("b")])
+    again.close()
+    assert results(path) == ["torn", "b"]
+    assert whole(path)
+
+
+def test_a_long_file_is_renamed_and_the_chain_goes_on(path: Path) -> None:
+    file = a_file(path, max_size=2000)
+    for number in range(40):
+        file.append([facts(f"r{number}")])
+    file.close()
+    files = sorted(path.parent.iterdir())
+    assert len(files) > 4
+    assert not [each for each in files if each.suffix == ".new"]
+    assert all(each.stat().st_size < 2500 for each in files)
+    assert [word for word in results(*files) if word != "opened"] == [f"r{number}" for number in range(40)]
+    assert whole(*files)
+
+
+def test_whoever_renames_it_finds_the_chain_in_the_next_file(path: Path) -> None:
+    """As logrotate does, with or without a file made in its place."""
+    file = a_file(path)
+    file.append([facts("a")])
+    path.rename(path.with_name("audit.log.2"))
+    file.append([facts("b")])
+    path.rename(path.with_name("audit.log.1"))
+    path.touch()
+    file.append([facts("c")])
+    file.close()
+    files = [path.with_name("audit.log.2"), path.with_name("audit.log.1"), path]
+    assert results(*files) == ["opened", "a", "opened", "b", "opened", "c"]
+    assert whole(*files)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_also_where_a_new_process_finds_no_file(path: Path, packed: bool) -> None:
+    file = a_file(path)
+    file.append([facts("a")])
+    file.close()
+    former = path.with_name("audit.log.1")
+    path.rename(former)
+    if packed:
+        data = former.read_bytes()
+        former.unlink()
+        former = path.with_name("audit.log.1.gz")
+        former.write_bytes(gzip.compress(data))
+    path.with_name("audit.log.key").write_bytes(b"something else")
+    again = a_file(path)
+    again.append([facts("b")])
+    again.close()
+    assert results(former, path) == ["opened", "a", "opened", "b"]
+    assert whole(former, path)
+
+
+def test_another_process_renames_it(path: Path) -> None:
+    one, other = a_file(path, max_size=1500), a_file(path, max_size=1500)
+    for number in range(30):
+        (one, other)[number % 2].append([facts(f"r{number}")])
+    one.close()
+    other.close()
+    files = sorted(path.parent.iterdir())
+    assert len(files) > 3
+    assert [word for word in results(*files) if word != "opened"] == [f"r{number}" for number in range(30)]
+    assert whole(*files)
+
+
+class Disk:
+    """A disk that takes so many bytes more."""
+
+    def __init__(self, room: int, patch: pytest.MonkeyPatch) -> None:
+        self.room = room
+        self._write = os.write
+        patch.setattr(os, "write", self.write)
+
+        self._patch = patch
+
+    def only_appends(self) -> None:
+        """As after `chattr +a`: what was written by half stays."""
+
+        def ftruncate(fd: int, size: int) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        self._patch.setattr(os, "ftruncate", ftruncate)
+
+    def write(self, fd: int, data: Any) -> int:
+        if self.room <= 0:
+            raise OSError(28, "No space left on device")
+        taken = self._write(fd, bytes(data)[: self.room])
+        self.room -= taken
+        return taken
+
+
+@pytest.mark.parametrize("only_appends", [False, True])
+@pytest.mark.parametrize("room", [0, 1, 100, 300, 301, 500, 700, 900, 1500])
+def test_a_full_disk_neither_loses_nor_repeats_a_record(
+    path: Path, room: int, only_appends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = a_file(path)
+    batch = [facts(word) for word in "abcdef"]
+    disk = Disk(room, monkeypatch)
+    if only_appends:
+        disk.only_appends()
+    for _ in range(3):
+        try:
+            file.append(batch)
+            break
+        except OSError:
+            disk.room += 200
+    else:
+        disk.room = BIG
+        file.append(batch)
+    disk.room = BIG
+    file.append([facts("g")])
+    file.close()
+    assert [word for word in results(path) if len(word) == 1] == list("abcdefg")
+    assert whole(path)
+
+
+@pytest.mark.parametrize("only_appends", [False, True])
+def test_a_full_disk_while_another_goes_on(path: Path, only_appends: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, other = a_file(path), a_file(path)
+    other.append([facts("x")])
+    disk = Disk(600, monkeypatch)
+    if only_appends:
+        disk.only_appends()
+    with pytest.raises(OSError, match="space"):
+        file.append([facts(word) for word in "abcdef"])
+    disk.room = BIG
+    other.append([facts("y")])
+    file.append([facts(word) for word in "abcdef"])
+    file.close()
+    other.close()
+    assert sorted(word for word in results(path) if len(word) == 1) == sorted("xabcdefy")
+    assert whole(path)
+
+
+def test_what_could_not_be_synced_is_written_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next sync of the same pages would say yes, whatever became of them."""
+    file = a_file(path)
+    file.append([facts("a")])
+
+    def fdatasync(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fdatasync)
+        with pytest.raises(OSError, match="Input/output"):
+            file.append([facts("b")])
+    assert results(path) == ["opened", "a"]
+    file.append([facts("b")])
+    file.close()
+    assert results(path) == ["opened", "a", "b"]
+    assert whole(path)
+
+
+def test_somebody_elses_file_is_not_touched(path: Path) -> None:
+    path.write_text("precious\nthings\n")
+    with pytest.raises(AuditError, match="is no audit file"):
+        a_file(path).open()
+    assert path.read_text() == "precious\nthings\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused(path: Path, make: Any) -> None:
+    make(path)
+    with pytest.raises(AuditError, match=str(path)):
+        a_file(path).open()
+
+
+def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AuditError, match=str(path)):
+        a_file(path).open()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_who_shortens_it_while_it_is_written_is_told_of(path: Path, kept: int) -> None:
+    file = a_file(path)
+    file.append([facts("a"), facts("b"), facts("c")])
+    lines = path.read_bytes().splitlines(keepends=True)
+    os.truncate(path, sum(map(len, lines[:kept])))
+    file.append([facts("d")])
+    file.close()
+    assert "shortened" in results(path)
+    if kept:
+        assert "missing" in str(verified(path).faults[0])
+    else:
+        assert "goes on from record 4, which is in none of these files" in str(verified(path).notes[0])

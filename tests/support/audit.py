@@ -1,0 +1,37 @@
+"""Reading an audit file as its auditor does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from guardian.audit.chain import Record
+from guardian.audit.file import opened
+from guardian.audit.verification import Fault, Verification, in_order
+
+
+@attrs.define
+class Verified:
+    records: list[Record]
+    faults: list[Fault]
+    notes: list[Fault]
+    verification: Verification
+
+
+def lines_of(path: Path) -> list[bytes]:
+    with opened(path) as file:
+        return list(file)
+
+
+def verified(*paths: Path, key: bytes | None = None, since: str | None = None) -> Verified:
+    by_name = {str(path): lines_of(path) for path in paths}
+    verification = Verification(key, since)
+    records = []
+    for name in in_order((name, lines[0] if lines else b"") for name, lines in by_name.items()):
+        for number, line in enumerate(by_name[name], start=1):
+            record = verification.take(name, number, line)
+            if record is not None:
+                records.append(record)
+    verification.end()
+    return Verified(records, verification.faults, verification.notes, verification)
