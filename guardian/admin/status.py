@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from balancer.snapshot import DeviceSnapshot, GroupSnapshot, ListenerSnapshot, ProxySnapshot, ProxyState
+from balancer.snapshot import AuditSnapshot, DeviceSnapshot, GroupSnapshot, ListenerSnapshot, ProxySnapshot, ProxyState
 from guardian.installation import data_path
 
 
@@ -20,6 +20,7 @@ def status(snapshot: ProxySnapshot, version: str) -> dict[str, object]:
         "listeners": [_listener(listener) for listener in snapshot.listeners],
         "certificates": [{"file": file, "expires": _time(end)} for file, end in snapshot.certificates.items()],
         "reloads": dict(snapshot.reloads),
+        "audit": _audit(snapshot.audit),
     }
 
 
@@ -34,6 +35,8 @@ def unready(snapshot: ProxySnapshot) -> list[str]:
                 for device in group.devices
             )
             reasons.append(f"group {group.name} has no usable device: {devices or 'it has none'}")
+    if snapshot.audit.refuses_writes:
+        reasons.append(f"writes are refused, since audit records cannot be written: {snapshot.audit.reason}")
     return reasons
 
 
@@ -112,6 +115,30 @@ def _listener(listener: ListenerSnapshot) -> dict[str, object]:
         "connections_by_kind": dict(listener.connections),
         "handshaking": listener.handshaking,
         "handshakes": dict(listener.handshakes),
+    }
+
+
+def _audit(audit: AuditSnapshot) -> dict[str, object]:
+    syslog = audit.syslog
+    return {
+        "state": audit.state.value,
+        "refuses_writes": audit.refuses_writes,
+        "reason": audit.reason,
+        "records": audit.records,
+        "unwritten": audit.unwritten,
+        "failures": audit.failures,
+        "lost": audit.lost,
+        "last": {"record": audit.last, "hash": audit.digest},
+        "syslog": None
+        if syslog is None
+        else {
+            "address": syslog.address,
+            "connected": syslog.connected,
+            "reason": syslog.reason,
+            "sent": syslog.sent,
+            "queued": syslog.queued,
+            "dropped": syslog.dropped,
+        },
     }
 
 

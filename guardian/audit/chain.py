@@ -15,12 +15,14 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from guardian.events import Event
 from guardian.redaction import safe_text
+
+if TYPE_CHECKING:
+    from guardian.events import Event
 
 NOTHING: Final = "0" * 64  # stands before the first record of all
 KIND: Final = "audit"  # of records about the file itself

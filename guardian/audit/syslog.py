@@ -7,14 +7,16 @@ look like another in the receiver's file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from guardian.events import Event, Kind
 from guardian.redaction import safe_text
 
 from .chain import moment
+
+if TYPE_CHECKING:
+    from guardian.events import Event
 
 _FACILITIES: Final[Mapping[str, int]] = {
     "auth": 4, "authpriv": 10, "audit": 13, **{f"local{number}": 16 + number for number in range(8)},
@@ -22,7 +24,7 @@ _FACILITIES: Final[Mapping[str, int]] = {
 # 32473 is the enterprise number for examples (RFC 5612): there is none of our own.
 _ELEMENT: Final = "guardian@32473"
 _WARNING, _NOTICE, _INFO = 4, 5, 6
-_BAD: Final = frozenset({Kind.BLOCKED, Kind.CLIENT, Kind.OPERATOR, Kind.WRITE, Kind.FAILOVER})
+_BAD: Final = frozenset({"blocked", "client", "operator", "write", "failover"})  # kinds
 _GOOD: Final = frozenset({"ok", "serving", "ready", "up", "logged_out", "sealed", "works again"})
 
 
@@ -53,11 +55,11 @@ def message(event: Event, sender: Sender) -> bytes:
 
 
 def _severity(event: Event) -> int:
-    if event.kind in _BAD:
+    if event.kind.value in _BAD:
         return _WARNING
     if event.result in _GOOD:
         return _INFO
-    return _WARNING if event.kind in (Kind.LOGIN, Kind.DEVICE) or event.result == "failed" else _NOTICE
+    return _WARNING if event.kind.value in ("login", "device") or event.result == "failed" else _NOTICE
 
 
 def _printable(text: str) -> str:

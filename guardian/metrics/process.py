@@ -12,6 +12,7 @@ from balancer.snapshot import ListenerSnapshot, ProxySnapshot, ProxyState
 from guardian.admin.status import unready
 from guardian.installation import data_path
 
+from .audit import audit
 from .families import add_all, add_state, counter, gauge, histogram, observe
 
 _CLIENT_KINDS: Final = ("shared", "session", "pinned")
@@ -26,6 +27,7 @@ def process(snapshot: ProxySnapshot, version: str) -> Iterator[Metric]:
     yield from _listeners(snapshot.listeners)
     yield from _files(snapshot)
     yield from _loop(snapshot)
+    yield from audit(snapshot.audit)
     yield from _PROCESS.collect()
 
 

@@ -69,6 +69,14 @@ FURTHER = {
     "guardian_start_timestamp_seconds": ("gauge", set()),
     "guardian_loop_delay_seconds": ("histogram", set()),
     "guardian_log_lines_dropped_total": ("counter", set()),
+    "guardian_audit_state": ("gauge", {"state"}),
+    "guardian_audit_records_total": ("counter", set()),
+    "guardian_audit_failures_total": ("counter", set()),
+    "guardian_audit_lost_total": ("counter", set()),
+    "guardian_audit_unwritten": ("gauge", set()),
+    "guardian_syslog_connected": ("gauge", set()),
+    "guardian_syslog_messages_total": ("counter", set()),
+    "guardian_syslog_dropped_total": ("counter", set()),
     "guardian_build_info": ("info", {"version", "data_path"}),
 }
 LICENSED = operable.proxy(operable.group("payments", operable.device(rate=2000.0)))
@@ -145,6 +153,14 @@ def test_values_are_those_of_the_snapshot() -> None:
     assert value(found, "guardian_device_info", **hsm1, role="primary", address="10.0.8.30:9100") == 1
     assert [value(found, "guardian_device_will", **hsm1, state=will.value) for will in Will] == [1, 0, 0]
     assert value(found, "guardian_log_lines_dropped_total") == 6
+    assert value(found, "guardian_audit_state", state="writing") == 1
+    assert value(found, "guardian_audit_records_total") == 41
+    assert value(found, "guardian_audit_failures_total") == 3
+    assert value(found, "guardian_audit_lost_total") == 2
+    assert value(found, "guardian_audit_unwritten") == 1
+    assert value(found, "guardian_syslog_connected") == 1
+    assert value(found, "guardian_syslog_messages_total") == 40
+    assert value(found, "guardian_syslog_dropped_total") == 4
     lists = families()["guardian_crl_next_update_timestamp_seconds"].samples
     assert [(sample.labels["file"], sample.value) for sample in lists] == [("/etc/guardian/ca.crl", 1_795_000_000)]
 

@@ -6,12 +6,20 @@ import contextlib
 import ssl
 from pathlib import Path
 
+import pytest
 import trio
 
+from balancer.snapshot import AuditState
+from config.catalogue import load_catalogue
+from config.loader import load
+from guardian.admin.status import unready
+from guardian.audit.chain import Place
+from guardian.audit.file import AuditFile
 from guardian.events import Event, Kind
 from guardian.pki import PkiFiles, make_pki
 from loadtest.simhsm.device import SimulatedDevice
 from loadtest.simhsm.identity import DEFAULT_DIRECTORY, Directory, Identity
+from tests.support.audit import verified
 from tests.support.estate import QUICK, Estate, apply, device_tls, estate
 from tests.support.excrypt_client import Closed, ExcryptClient
 
@@ -138,3 +146,86 @@ async def test_who_is_no_longer_admitted_after_a_reload_is_told(pki: PkiFiles, t
         world.config.write_text(world.config.read_text().replace("common_name: vault-2", "common_name: vault-3"))
         apply(world.proxy, world.config)
         assert brief(heard) == [("vault-2", "127.0.0.1", "excrypt", "no_longer_admitted")]
+
+
+async def test_a_disk_that_refuses_stops_writes_and_nothing_else(
+    pki: PkiFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """904 says that nothing was sent; when records are written again, so are writes."""
+    path = tmp_path / "audit.log"
+    devices = {"hsm1": SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"), directory=DEFAULT_DIRECTORY.open_to_all())}
+    async with estate(pki, tmp_path, devices, elsewhere=f"audit: {{file: {path}}}\n") as world:
+        client = await world.client()
+        write = b"[AOGPKS;AG%d;]"
+        assert b"AM904" not in await client.request(write % 1)
+        with monkeypatch.context() as broken:
+            broken.setattr(AuditFile, "append", refuse)
+            world.proxy.events.tell(Kind.WILL, "payments/hsm1", "ready")
+            await until_audit(world, AuditState.FAILING)
+            assert await client.request(write % 2) == b"[AOERRO;AM904;ANAO;BBBUSY;AG2;]"
+            assert b"AM904" in await client.request(b"[AOQQQQ;]"), "nobody knows what it does"
+            assert await client.request(b"[AOECHO;AGx;]") == b"[AOECHO;AGx;]"
+            assert unready(world.proxy.snapshot()) == [
+                "writes are refused, since audit records cannot be written: No space left on device"
+            ]
+            assert world.proxy.snapshot().audit.failures
+        await until_audit(world, AuditState.WRITING)
+        assert b"AM904" not in await client.request(write % 3)
+        assert not unready(world.proxy.snapshot())
+        assert world.reached(write % 2) == 0
+        assert world.reached(write % 3) == 1
+    found = verified(path)
+    assert not found.faults
+    kinds = [(record.fields["kind"], record.fields["result"]) for record in found.records]
+    assert ("will", "ready") in kinds, "it waited"
+    assert kinds.index(("audit", "failed")) < kinds.index(("audit", "works again"))
+
+
+async def test_continue_goes_on(pki: PkiFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = {"hsm1": SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"), directory=DEFAULT_DIRECTORY.open_to_all())}
+    audit = f"audit: {{file: {tmp_path}/audit.log, on_failure: continue}}\n"
+    async with estate(pki, tmp_path, devices, elsewhere=audit) as world:
+        client = await world.client()
+        with monkeypatch.context() as broken:
+            broken.setattr(AuditFile, "append", refuse)
+            world.proxy.events.tell(Kind.WILL, "payments/hsm1", "ready")
+            await until_audit(world, AuditState.FAILING)
+            assert b"AM904" not in await client.request(b"[AOGPKS;]")
+            assert not unready(world.proxy.snapshot())
+
+
+async def test_a_reload_moves_the_record_and_what_was_told_before_stays_behind(pki: PkiFiles, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.log", tmp_path / "second.log"
+    devices = {"hsm1": SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))}
+    async with estate(pki, tmp_path, devices, elsewhere=f"audit: {{file: {first}}}\n") as world:
+        for number in range(50):
+            world.proxy.events.tell(Kind.WILL, f"payments/hsm{number}", "ready")
+        world.config.write_text(world.config.read_text().replace(str(first), str(second)))
+        apply(world.proxy, world.config)
+        world.proxy.events.tell(Kind.WILL, "payments/after", "ready")
+        world.config.write_text(world.config.read_text().replace(str(second), f"{tmp_path}/nowhere/audit.log"))
+        with pytest.raises(OSError, match="nowhere"):
+            apply_blindly(world)
+        world.proxy.events.tell(Kind.WILL, "payments/later", "ready")
+    assert len([record for record in verified(first).records if record.fields["kind"] == "will"]) == 50
+    assert [record.fields["what"] for record in verified(second).records if record.fields["kind"] == "will"] == [
+        "payments/after",
+        "payments/later",
+    ]
+
+
+def refuse(_file: AuditFile, _batch: object) -> Place:
+    raise OSError(28, "No space left on device")
+
+
+async def until_audit(world: Estate, state: AuditState) -> None:
+    with trio.fail_after(10):
+        while world.proxy.snapshot().audit.state is not state:
+            await trio.sleep(0.01)
+
+
+def apply_blindly(world: Estate) -> None:
+    """As where the folder was there when the file was looked at, and is not any more."""
+    config = load(world.config, read_files=False).config
+    assert config is not None
+    world.proxy.apply(config, load_catalogue(None)[0])

@@ -11,6 +11,8 @@ import attrs
 from balancer.group import Group
 from balancer.histogram import Histogram, HistogramSnapshot
 from balancer.snapshot import (
+    AuditSnapshot,
+    AuditState,
     CommandSnapshot,
     DeviceSnapshot,
     GroupSnapshot,
@@ -18,6 +20,7 @@ from balancer.snapshot import (
     Outcome,
     ProxySnapshot,
     ProxyState,
+    SyslogSnapshot,
     Will,
 )
 from config.model import GroupType, Role
@@ -108,6 +111,16 @@ def proxy(*groups: GroupSnapshot, **changes: Any) -> ProxySnapshot:
         ),
         certificates={"/etc/guardian/guardian.crt": 1_800_000_000.0, "/etc/guardian/ca.crl": 1_795_000_000.0},
         reloads={"ok": 2},
+        audit=AuditSnapshot(
+            state=AuditState.WRITING,
+            records=41,
+            failures=3,
+            lost=2,
+            unwritten=1,
+            last=43,
+            digest="ab" * 32,
+            syslog=SyslogSnapshot(address="192.0.2.9:6514", connected=True, reason="", sent=40, dropped=4, queued=1),
+        ),
         revocation_lists=frozenset({"/etc/guardian/ca.crl"}),
         loop_delay=histogram(0.0002),
         lines_dropped=6,
