@@ -38,6 +38,7 @@ class Session(Owner):
         self.identity = identity
         self.logins = logins
         self.clients = 0
+        self.began = sessions.clock()
         self.over = False
         self.rules = sessions.rules  # those it was made by: a reload changes what is a login, not what it did
         self.proven = False  # its login was accepted on a connection that is still there

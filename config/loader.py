@@ -25,6 +25,7 @@ class Loaded:
 
     config: Config | None
     problems: tuple[Problem, ...]
+    source: yaml_source.Mapping | None = attrs.field(default=None, repr=False)  # the file as it was written
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -72,4 +73,4 @@ def load(
     problems = (*report.problems(), *(report.redacted(problem) for problem in foreign))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(config=None, problems=problems)
-    return Loaded(config=draft.build(), problems=problems)
+    return Loaded(config=draft.build(), problems=problems, source=root)

@@ -31,6 +31,9 @@ COMMANDS: Final[Mapping[str, Place]] = {
     "device": Place("guardian.commands.device", "device", "Bring a device in, drain it, or take it out."),
     "learn": Place("guardian.commands.learn", "learn", "Watch live traffic and propose configuration from it."),
     "fxpkcs11": Place("guardian.commands.fxpkcs11", "fxpkcs11", "Check a client's fxpkcs11.cfg, or write one."),
+    "reload": Place("guardian.commands.reload", "reload", "Make it read its configuration again, or say what would."),
+    "show": Place("guardian.commands.show", "show", "Show groups, devices, clients, sessions, commands, ..."),
+    "tail": Place("guardian.commands.tail", "tail", "Show requests as they are answered."),
     "pki": Place("guardian.commands.pki", "pki", "Make a throw-away CA and certificates."),
 }
 ENTRY_POINTS: Final = "guardian.commands"

@@ -80,6 +80,7 @@ class Client(LinkHandler):
         self.name = (peer.common_name or "") if peer is not None else ""
         self.rules = rules
         self.longest = settings.longest
+        self.requests = 0  # well-formed ones
         self.connected_at = now
         self.address = ""  # from where it is connected
         self.link: Link
@@ -112,6 +113,11 @@ class Client(LinkHandler):
     def busy(self) -> bool:
         """Whether it is owed an answer."""
         return bool(self._owed)
+
+    @property
+    def owed(self) -> int:
+        """How many answers it is owed."""
+        return len(self._owed)
 
     @property
     def kind(self) -> str:
@@ -202,6 +208,7 @@ class Client(LinkHandler):
             return
         owner = self.route.owner
         exchange = Exchange(frame, code, context, ruling.command, owner, self._answered, now, self._share)
+        self.requests += 1
         self._owed.append(exchange)
         if ruling.plain and owner is None and not self._owner.draining:
             self._group.submit(exchange, now)

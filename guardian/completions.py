@@ -5,6 +5,7 @@ A group has one pointer, `Group.observer`, and it is None while nobody watches: 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -26,7 +27,9 @@ class _Watcher:
 class Completions:
     """Several watchers, one pointer for each group. `regroup` after groups came or went."""
 
-    def __init__(self, groups: Callable[[], Mapping[str, Group]]) -> None:
+    def __init__(self, groups: Callable[[], Mapping[str, Group]], clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock``: seconds, that of the exchanges."""
+        self.clock = clock
         self._groups = groups
         self._watchers: tuple[_Watcher, ...] = ()
         self._pointed: tuple[Group, ...] = ()  # whose observer is ours

@@ -96,6 +96,10 @@ class Listener:
                     if not self._accept(sock, nursery):
                         await trio.sleep(_PAUSE_WHEN_SHORT)
 
+    @property
+    def group_name(self) -> str:
+        return self._group.name
+
     def unbind(self) -> None:
         """Give the address back without ever having served."""
         self.socket.close()

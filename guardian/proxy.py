@@ -22,10 +22,12 @@ from config.catalogue import Catalogue
 from config.expiry import revocation_lists
 from config.model import Admin, Config
 
+from . import connected
 from .answers import Answers
 from .audit.trail import AuditTrail
 from .client import ClientSettings
 from .completions import Completions
+from .connected import ClientView, SessionView
 from .descriptors import Descriptors, raise_limit
 from .events import Actor, Events
 from .groups import RunningGroup
@@ -65,7 +67,7 @@ class Proxy:
         self._loop_delay = Histogram(Admin().buckets)
         self.lines_dropped: Callable[[], int] = lambda: 0  # of the log, which is not ours
         self.reloads = {"ok": 0, "failed": 0}
-        self.completions = Completions(self._running_groups)
+        self.completions = Completions(self._running_groups, clock)
         self.lessons = Lessons(clock, self._running_groups, self.completions)
         self._descriptors = Descriptors(raise_limit(), self._private_connections)
         self.audit = AuditTrail(self.events, self._refuse_writes)
@@ -205,7 +207,7 @@ class Proxy:
                 self._ending.append(listener)
 
     def snapshot(self) -> ProxySnapshot:
-        wall_minus_clock = time.time() - self.reactor.clock()
+        wall_minus_clock = self._wall_minus_clock
         return ProxySnapshot(
             state=self.state,
             started=self._started,
@@ -225,6 +227,18 @@ class Proxy:
     def _refuse_writes(self, refuse: bool) -> None:
         for running in (*self._groups.values(), *self._former):
             running.group.refuses_writes = refuse
+
+    async def clients_now(self) -> list[ClientView]:
+        return await connected.clients(self._all_listeners, self._wall_minus_clock)
+
+    async def sessions_now(self) -> list[SessionView]:
+        groups = [running.group for running in (*self._groups.values(), *self._former)]
+        return await connected.sessions(groups, self._all_listeners, self._wall_minus_clock)
+
+    @property
+    def _wall_minus_clock(self) -> float:
+        """What turns the clock's seconds into Unix time."""
+        return time.time() - self.reactor.clock()
 
     def _private_connections(self) -> int:
         return sum(running.private_connections for running in (*self._groups.values(), *self._former))

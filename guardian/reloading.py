@@ -62,7 +62,7 @@ class Reloading:
         self, file: Path, loaded: Loaded, proxy: Proxy, applied: Callable[[Config], None], manager: Notifier
     ) -> None:
         """``applied`` is called with each configuration that a reload has made the running one. ``manager`` hears."""
-        self.file = file
+        self.file = file.absolute()
         self.loaded = loaded
         self.loaded_at = datetime.now(UTC)
         self._proxy = proxy

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 import click
@@ -17,6 +18,7 @@ import click
 ADMIN: Final = "http://127.0.0.1:9190"
 _LONGEST: Final = 16_777_216  # bytes of an answer
 _TIMEOUT: Final = 10.0  # seconds for one request
+_SILENCE: Final = 20.0  # seconds: a stream that is alive says so every five
 
 
 class UnreachableError(click.ClickException):
@@ -41,6 +43,7 @@ class Remote:
     admin: str
     token: str | None = attrs.field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
+    timeout: float = _TIMEOUT
 
     def status(self) -> dict[str, Any]:
         """What `/status` answers."""
@@ -63,19 +66,54 @@ class Remote:
     def stop_learning(self) -> None:
         self._call("POST", "/learning/stop")
 
-    def _call(self, method: str, path: str, content: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def get(self, path: str, **query: str | int | None) -> dict[str, Any]:
+        """What a GET answers; of ``query``, what is None or empty is left out."""
+        return self._call("GET", path + _query(query))
+
+    def reload(self, *, dry_run: bool) -> dict[str, Any]:
+        """What `/reload` answers, also where it refuses the file."""
+        if dry_run:
+            return self._call("GET", "/reload", told=(200, 422))
+        return self._call("POST", "/reload", {}, told=(200, 422))
+
+    def tail(self, **query: str | None) -> Iterator[dict[str, Any] | None]:
+        """Completions as they come, for as long as the proxy runs; None says only that it is there."""
+        with contextlib.ExitStack() as stack:
+            try:
+                connection = self._connection(_SILENCE)
+                stack.callback(connection.close)
+                answer = self._ask(connection, "GET", "/tail" + _query(query), None)
+                if answer.status != 200:
+                    self._judge(answer.status, answer.read(_LONGEST), (200,))
+                while line := answer.readline(_LONGEST):
+                    yield json.loads(line) if line.strip() else None
+            except (OSError, http.client.HTTPException) as exc:
+                raise self._unreachable(exc) from exc
+            except ValueError as exc:
+                raise UnreachableError(f"what answers at {self.admin} is no Guardian: no lines of JSON") from exc
+
+    def _call(
+        self, method: str, path: str, content: Mapping[str, object] | None = None, told: Container[int] = (200,)
+    ) -> dict[str, Any]:
+        """``told``: the status codes whose answers are for the caller."""
         try:
             code, body = self._exchange(method, path, content)
-        except ssl.SSLError as exc:
-            raise UnreachableError(
-                f"no TLS with {self.admin}: {exc.reason or exc}. Does it need --ca, or --certificate and --key?"
-            ) from exc
         except (OSError, http.client.HTTPException) as exc:
-            why = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
-            hint = "Is `guardian run` running, and is this its admin.bind? Say another with --admin or GUARDIAN_ADMIN."
-            if isinstance(exc, ConnectionError) and not isinstance(exc, ConnectionRefusedError):
-                hint = "Does it want https, or --certificate and --key?"  # TLS 1.3 refuses by closing
-            raise UnreachableError(f"cannot reach the proxy at {self.admin}: {why}. {hint}") from exc
+            raise self._unreachable(exc) from exc
+        return self._judge(code, body, told)
+
+    def _unreachable(self, exc: Exception) -> UnreachableError:
+        if isinstance(exc, ssl.SSLError):
+            return UnreachableError(
+                f"no TLS with {self.admin}: {exc.reason or exc}. Does it need --ca, or --certificate and --key?"
+            )
+        why = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+        hint = "Is `guardian run` running, and is this its admin.bind? Say another with --admin or GUARDIAN_ADMIN."
+        if isinstance(exc, ConnectionError) and not isinstance(exc, ConnectionRefusedError):
+            hint = "Does it want https, or --certificate and --key?"  # TLS 1.3 refuses by closing
+        return UnreachableError(f"cannot reach the proxy at {self.admin}: {why}. {hint}")
+
+    def _judge(self, code: int, body: bytes, told: Container[int]) -> dict[str, Any]:
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):
@@ -84,31 +122,42 @@ class Remote:
             raise UnreachableError(f"what answers at {self.admin} is no Guardian: status {code}, no JSON object")
         if code == 401:
             raise RefusedError(f"{self.admin} wants a token: give --token-file or GUARDIAN_TOKEN_FILE")
-        if code != 200:
+        if code not in told:
             raise RefusedError(f"{self.admin} refused: {answer.get('error', f'status {code}')}")
         return answer
 
-    def _exchange(self, method: str, path: str, content: Mapping[str, str] | None) -> tuple[int, bytes]:
-        parts = urlsplit(self.admin)
-        host = parts.hostname or ""
-        connection: http.client.HTTPConnection
-        if self.tls is not None:
-            connection = http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT, context=self.tls)
-        else:
-            connection = http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
+    def _exchange(self, method: str, path: str, content: Mapping[str, object] | None) -> tuple[int, bytes]:
+        connection = self._connection(self.timeout)
         try:
-            headers = {"Accept": "application/json", "Connection": "close"}
-            if self.token is not None:
-                headers["Authorization"] = f"Bearer {self.token}"
-            body = None
-            if content is not None:
-                headers["Content-Type"] = "application/json"
-                body = json.dumps(content)
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
+            answer = self._ask(connection, method, path, content)
             return answer.status, answer.read(_LONGEST)
         finally:
             connection.close()
+
+    def _connection(self, timeout: float) -> http.client.HTTPConnection:
+        parts = urlsplit(self.admin)
+        host = parts.hostname or ""
+        if self.tls is not None:
+            return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=self.tls)
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout)
+
+    def _ask(
+        self, connection: http.client.HTTPConnection, method: str, path: str, content: Mapping[str, object] | None
+    ) -> http.client.HTTPResponse:
+        headers = {"Accept": "application/json", "Connection": "close"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        body = None
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps(content)
+        connection.request(method, path, body, headers)
+        return connection.getresponse()
+
+
+def _query(query: Mapping[str, str | int | None]) -> str:
+    given = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"?{urlencode(given)}" if given else ""
 
 
 def admin_options(command: Callable[..., int]) -> Callable[..., int]:

@@ -37,6 +37,8 @@ from .message import Request, Response, Role, as_json, refusal
 from .page import page_routes
 from .route import Route, Schema
 from .status import device_status, status, unready
+from .tail import TailRoute
+from .views import Views
 
 _READY: Final[Schema] = {
     "type": "object",
@@ -66,6 +68,8 @@ def all_routes(proxy: Operable, version: str) -> Sequence[Route]:
         *Feed(proxy, version).routes(),
         *page_routes(),
         *Learning(proxy.lessons).routes(),
+        *Views(proxy).routes(),
+        *TailRoute(proxy).routes(),
     ]
 
 

@@ -16,6 +16,7 @@ from config.loader import Loaded, load
 from config.model import Config
 from guardian import reloading as module
 from guardian.events import Event, Kind
+from guardian.notify import Notifier
 from guardian.pki import PkiFiles, make_pki
 from guardian.reloading import Reloading
 from loadtest.simhsm.device import SimulatedDevice
@@ -30,7 +31,7 @@ BLOCKED = b"[AOERRO;AM901;ANAO;BBFUNCTION BLOCKED;AGx;]"
 async def reloadable(pki: PkiFiles, folder: Path) -> AsyncIterator[tuple[Estate, Reloading, list[Config]]]:
     applied: list[Config] = []
     async with estate(pki, folder, {"hsm1": SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))}) as world:
-        yield world, Reloading(world.config, load(world.config), world.proxy, applied.append), applied
+        yield world, Reloading(world.config, load(world.config), world.proxy, applied.append, Notifier()), applied
 
 
 def told(world: Estate) -> list[Event]:

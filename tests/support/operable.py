@@ -23,9 +23,12 @@ from balancer.snapshot import (
     SyslogSnapshot,
     Will,
 )
-from config.model import GroupType, Role
+from config.model import Config, GroupType, Role
+from guardian.completions import Completions
+from guardian.connected import ClientView, SessionView
 from guardian.events import Actor, Events, Kind
 from guardian.lessons import Lessons
+from guardian.reloading import Reloading
 from health.state import Health
 
 NIGHT_SHIFT = Actor(name="night shift", source="192.0.2.7")
@@ -141,7 +144,12 @@ class FakeProxy:
         groups: Mapping[str, Group] | None = None,
     ) -> None:
         """``groups``: whose traffic can be learned from."""
-        self.lessons = Lessons(time.monotonic, lambda: groups or {})
+        self.completions = Completions(lambda: groups or {})
+        self.lessons = Lessons(time.monotonic, lambda: groups or {}, self.completions)
+        self.config = Config(listeners=(), groups=())
+        self.reloading: Reloading | None = None
+        self.clients: list[ClientView] = []
+        self.sessions: list[SessionView] = []
         self.current = snapshot or proxy()
         self.events = Events()
         self.told: list[tuple[str, str, Will]] = []
@@ -154,6 +162,12 @@ class FakeProxy:
         if self._react is not None:
             self._react(self)
         return shown
+
+    async def clients_now(self) -> list[ClientView]:
+        return self.clients
+
+    async def sessions_now(self) -> list[SessionView]:
+        return self.sessions
 
     def set_will(self, group: str, device: str, will: Will, by: Actor) -> None:
         if not any(
