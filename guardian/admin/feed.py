@@ -65,6 +65,8 @@ class Feed:
                 while True:
                     number, text = await self.after(number)
                     await socket.send_message(text)
+        except* ConnectionClosed:
+            pass  # it has left in the middle of a frame
         finally:
             self._viewers -= 1
             if not self._viewers:

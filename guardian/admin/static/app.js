@@ -113,11 +113,11 @@ function Page() {
         <label class="facts">Theme <select value=${theme} onChange=${(event) => setTheme(event.target.value)}>
           <option value="auto">as the system</option><option value="light">light</option><option value="dark">dark</option></select></label>
       </header>
-      <div class="notices">
+      <section class="notices" aria-label="Notices">
         ${!live && html`<p class="notice bad" role="alert">${notices(at)}</p>`}
         ${state.reasons.map((reason) => html`<p class="notice bad" key=${reason}><strong>Not ready:</strong> ${reason}</p>`)}
         ${version.current !== state.version && html`<p class="notice">The proxy is now version ${state.version}. <button onClick=${() => location.reload()}>Load its page</button></p>`}
-      </div>
+      </section>
       <main>
         <div class="column">
           <${Groups} groups=${state.groups} chosen=${chosen} choose=${pick} />
@@ -134,11 +134,11 @@ function Page() {
           <${Certificates} certificates=${state.certificates} today=${Math.floor(at / 3600) * 3600} />
           <${Listeners} listeners=${state.listeners} />
         </div>
+        <p class="hidden-text" role="status">${spoken}</p>
       </main>
     </div>
     ${order && html`<${Steer} order=${order} groups=${state.groups} at=${at} steer=${setOrder} close=${() => setOrder(null)}
-      needToken=${() => feed.onState('token')} announce=${setSpoken} />`}
-    <p class="hidden-text" role="status">${spoken}</p>`;
+      needToken=${() => feed.onState('token')} announce=${setSpoken} />`}`;
 }
 
 function notices(at) {

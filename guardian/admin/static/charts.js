@@ -55,7 +55,7 @@ function Chart({ title, lines, data, at, events, theme, text, log }) {
     const axis = { stroke: colours.text, grid: { stroke: colours.grid, width: 1 }, ticks: { show: false }, font: '11px system-ui, sans-serif' };
     plot.current = new uPlot({
       width: place.current.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
-      padding: [8, 6, 0, 0],
+      padding: [8, 24, 0, 0],
       scales: {
         x: { time: true, range: (_, min, max) => [max - Math.min(SPAN, Math.max(LEAST, max - min)), max] },
         y: log

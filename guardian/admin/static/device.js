@@ -23,11 +23,11 @@ function Latency({ p50, p99, slow, low, high }) {
   </span>`;
 }
 
-export const Row = kept(({ group, name, device, qualified, open, toggle, steer, may, now, low, high }) => {
+export const Row = kept(({ index, group, name, device, qualified, open, toggle, steer, may, now, low, high }) => {
   const is = standing(device);
   const id = `d-${group}-${name}`;
   const because = why(device);
-  return html`<tr class=${is.level === 'good' || is.level === 'calm' ? '' : is.level} data-device="${group}/${name}">
+  return html`<tr class=${is.level === 'good' || is.level === 'calm' ? '' : is.level} data-device="${group}/${name}" aria-rowindex=${index}>
       <th scope="row" title="${group}/${name}">
         <button class="link" aria-expanded=${open} aria-controls=${open ? id : undefined} onClick=${() => toggle(`${group}/${name}`)}>
           ${qualified ? html`<span class="role">${group}/</span>` : ''}${name}</button> <span class="role">${device.role}</span></th>

@@ -2,10 +2,13 @@
 
 import { Row } from './device.js';
 import { count, plural } from './format.js';
-import { html, useState } from './preact.js';
+import { html, useRef, useState } from './preact.js';
 import { LEVELS, needsAttention, standing, why } from './standing.js';
 
-const MANY = 30;
+const MANY = 30; // rows from which on they are lower
+const ALL = 80; // rows that are all in the page; of more, only those in sight and some above and below
+const ROW = 26; // px, as the style sheet has it
+const SPARE = 15; // rows
 
 const HEADS = [
   ['device', 'Device', '', null],
@@ -69,6 +72,8 @@ export function Devices({ groups, chosen, steer, may, now }) {
   const [everywhere, setEverywhere] = useState(true);
   const [order, setOrder] = useState({ key: '', reverse: false });
   const [opened, setOpened] = useState(() => new Set());
+  const [top, setTop] = useState(0);
+  const place = useRef(null);
 
   const names = Object.keys(groups);
   const several = names.length > 1;
@@ -81,6 +86,10 @@ export function Devices({ groups, chosen, steer, may, now }) {
   const shown = ordered(all.filter((entry) => (!attention || needsAttention(entry.device)) && matches(entry, wanted)), order);
 
   const [low, high] = scale(shown);
+  const [from, to] = shown.length <= ALL ? [0, shown.length]
+    : [Math.max(0, Math.floor(top / ROW) - SPARE), Math.min(shown.length, Math.ceil((top + (place.current?.clientHeight ?? 900)) / ROW) + SPARE)];
+  const scrolled = ({ currentTarget }) => setTop(Math.floor(currentTarget.scrollTop / (ROW * 5)) * ROW * 5);
+  const gap = (rows) => rows > 0 && html`<tr aria-hidden="true" class="gap" style=${{ height: `${rows * ROW}px` }}></tr>`;
 
   const toggle = (place) => setOpened((before) => {
     const after = new Set(before);
@@ -99,14 +108,14 @@ export function Devices({ groups, chosen, steer, may, now }) {
       ${several && html`<label class="check"><input type="checkbox" checked=${!everywhere} onChange=${(event) => setEverywhere(!event.target.checked)} />Only ${chosen}</label>`}
       <input type="search" id="filter" placeholder="Filter: name, state, reason  /" aria-label="Filter devices" value=${words} onInput=${(event) => setWords(event.target.value)} />
     </header>
-    <div class="scroll data" tabindex="0" role="region" aria-labelledby="h-devices" onKeyDown=${walk}><table>
+    <div class="scroll data" tabindex="0" role="group" aria-labelledby="h-devices" onKeyDown=${walk} onScroll=${scrolled} ref=${place}><table aria-rowcount=${shown.length + 1}>
       <colgroup>${HEADS.map(([key]) => html`<col class="c-${key}" />`)}</colgroup>
-      <thead><tr>${HEADS.map(([key, title, kind, , hint]) => html`<th scope="col" class=${kind} title=${hint}
+      <thead><tr aria-rowindex="1">${HEADS.map(([key, title, kind, , hint]) => html`<th scope="col" class=${kind} title=${hint}
           aria-sort=${order.key === key ? (order.reverse ? 'descending' : 'ascending') : undefined}>
         ${key === 'do' ? html`<span class="hidden-text">Actions</span>` : key === 'why' ? title
           : html`<button onClick=${() => sortBy(key)}>${title}${order.key === key ? (order.reverse ? ' ↑' : ' ↓') : ''}</button>`}</th>`)}</tr></thead>
-      <tbody>${shown.map(({ group, name, device }) => html`<${Row} key=${`${group}/${name}`} group=${group} name=${name} device=${device}
-          qualified=${several && everywhere} open=${opened.has(`${group}/${name}`)} toggle=${toggle} steer=${steer} may=${may} now=${now} low=${low} high=${high} />`)}</tbody>
+      <tbody>${gap(from)}${shown.slice(from, to).map(({ group, name, device }, number) => html`<${Row} key=${`${group}/${name}`} index=${from + number + 2} group=${group} name=${name} device=${device}
+          qualified=${several && everywhere} open=${opened.has(`${group}/${name}`)} toggle=${toggle} steer=${steer} may=${may} now=${now} low=${low} high=${high} />`)}${gap(shown.length - to)}</tbody>
     </table>
     ${shown.length === 0 && html`<p class="empty">${all.length ? 'No device matches.' : 'There are no devices.'}</p>`}</div>
   </section>`;

@@ -2,6 +2,7 @@
 
 const KEPT = 'guardian.token';
 const SILENCE = 3000; // ms; five frames a second are promised
+const GRACE = 500;
 const FIRST_TRY = 500;
 const LAST_TRY = 5000;
 
@@ -41,11 +42,13 @@ export class Feed {
     this.#drop();
     const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/feed`, protocols());
     this.#socket = socket;
-    let watch = setTimeout(() => this.#lost(socket), SILENCE * 2);
+    // A timer may be late because the page was busy, and then messages wait behind it: they are let in first.
+    const silence = () => (watch = setTimeout(() => this.#lost(socket), GRACE));
+    let watch = setTimeout(silence, SILENCE * 2);
     socket.onmessage = (message) => {
       if (socket !== this.#socket) return;
       clearTimeout(watch);
-      watch = setTimeout(() => this.#lost(socket), SILENCE);
+      watch = setTimeout(silence, SILENCE);
       if (!this.onFrame(JSON.parse(message.data))) return this.#lost(socket);
       this.#wait = FIRST_TRY;
       this.onState('live');

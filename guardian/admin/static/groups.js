@@ -1,6 +1,6 @@
 // One row for each group: is it well, how fast, how much of the latency is the proxy's own.
 
-import { count, duration, milliseconds, plural, rate } from './format.js';
+import { count, milliseconds, plural, rate } from './format.js';
 import { html, kept } from './preact.js';
 import { failedRate } from './store.js';
 import { LEVELS, standing } from './standing.js';
@@ -33,7 +33,7 @@ const Row = kept(({ name, group, chosen, choose }) => {
     <td class="number">${milliseconds(group.p99_ms)}</td>
     <td class="number">${milliseconds(group.proxy_p99_ms)}</td>
     <td class="number">${count(group.outstanding)}</td>
-    <td class="number">${group.queued ? html`<span class="tag warn">${count(group.queued)}</span>` : html`<span class="dim">0</span>`}</td>
+    <td class="number">${group.queued ? count(group.queued) : html`<span class="dim">0</span>`}</td>
     <td class="number">${count(group.sessions)}</td>
     <td class="number">${writesInTrouble(group)}</td>
   </tr>`;
@@ -46,9 +46,19 @@ function writesInTrouble({ writes }) {
   return writes.last_sequence ? html`#${count(writes.last_sequence)}` : html`<span class="dim">none</span>`;
 }
 
+const FEW = 8;
+
+// As configured where one sees all of them at once; else those in trouble first.
+function ordered(groups) {
+  const entries = Object.entries(groups);
+  if (entries.length <= FEW) return entries;
+  const ranks = new Map(entries.map(([name, group]) => [name, LEVELS[verdict(group).level]]));
+  return entries.sort(([a], [b]) => ranks.get(a) - ranks.get(b));
+}
+
 export const Groups = kept(({ groups, chosen, choose }) => html`<section class="panel groups" aria-labelledby="h-groups">
   <header><h2 id="h-groups">Groups</h2><span class="note">latency of the last 10 s</span></header>
-  <div class="scroll data" tabindex="0" role="region" aria-labelledby="h-groups"><table>
+  <div class="scroll data" tabindex="0" role="group" aria-labelledby="h-groups"><table>
     <thead><tr>
       <th scope="col">Group</th><th scope="col">State</th><th scope="col" class="number">Requests/s</th>
       <th scope="col" class="number" title="Requests a second that ended in any other way than well">Not ok/s</th>
@@ -57,7 +67,7 @@ export const Groups = kept(({ groups, chosen, choose }) => html`<section class="
       <th scope="col" class="number">Outstanding</th><th scope="col" class="number">Queued</th>
       <th scope="col" class="number">Sessions</th><th scope="col" class="number">Writes</th>
     </tr></thead>
-    <tbody>${Object.entries(groups).map(
+    <tbody>${ordered(groups).map(
       ([name, group]) => html`<${Row} key=${name} name=${name} group=${group} chosen=${name === chosen} choose=${choose} />`,
     )}</tbody>
   </table></div>

@@ -27,7 +27,7 @@ export const Timeline = kept(({ events }) => {
       <label class="check"><input type="checkbox" checked=${operators} onChange=${(event) => setOperators(event.target.checked)} />Only by people</label></header>
     ${latest.length === 0
       ? html`<p class="empty">Nothing yet.</p>`
-      : html`<div class="scroll data events" tabindex="0" role="region" aria-labelledby="h-events"><ol>${latest.map((event) => {
+      : html`<div class="scroll data events" tabindex="0" role="group" aria-labelledby="h-events"><ol>${latest.map((event) => {
           const today = day(event.at);
           const head = today === last ? '' : html`<li class="day" key=${today}>${today} (UTC)</li>`;
           last = today;
@@ -55,7 +55,7 @@ export const Commands = kept(({ name, commands }) => {
       <span class="tabs" role="group" aria-label="Order of the commands">${Object.entries(ORDERS).map(([key, [title]]) => html`<button aria-pressed=${key === by} onClick=${() => setBy(key)}>${title}</button>`)}</span></header>
     ${rows.length === 0
       ? html`<p class="empty">No requests yet.</p>`
-      : html`<div class="scroll data" tabindex="0" role="region" aria-labelledby="h-commands"><table>
+      : html`<div class="scroll data" tabindex="0" role="group" aria-labelledby="h-commands"><table>
         <thead><tr><th scope="col">Command</th><th scope="col" class="number">Requests/s</th><th scope="col" class="number">p50</th><th scope="col" class="number">p99</th>
           <th scope="col" class="number" title="Said no by the proxy: blocked, no device, busy, malformed, shutting down, login lost">Refused</th>
           <th scope="col">Not ok since the start</th></tr></thead>
@@ -76,7 +76,7 @@ export const Certificates = kept(({ certificates, today }) => html`<section clas
   <header><h2 id="h-certificates">Certificates and CRLs</h2><span class="note">next to end first</span></header>
   ${certificates.length === 0
     ? html`<p class="empty">None in use.</p>`
-    : html`<div class="scroll data" tabindex="0" role="region" aria-labelledby="h-certificates"><ul class="rows">${certificates.map(({ file, expires }) => {
+    : html`<div class="scroll data" tabindex="0" role="group" aria-labelledby="h-certificates"><ul class="rows">${certificates.map(({ file, expires }) => {
         const days = Math.floor((expires - today) / 86400);
         const kind = days < NOW ? 'bad' : days < SOON ? 'warn' : '';
         return html`<li key=${file}><span class="grow cut" title=${file}>${base(file)}</span><span class="dim">${day(expires)}</span>
