@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, Place]] = {
     "status": Place("guardian.commands.status", "status", "Show groups and devices of a running proxy."),
     "device": Place("guardian.commands.device", "device", "Bring a device in, drain it, or take it out."),
     "learn": Place("guardian.commands.learn", "learn", "Watch live traffic and propose configuration from it."),
+    "doctor": Place("guardian.commands.doctor", "doctor", "Look for what could go wrong, here and on the devices."),
     "fxpkcs11": Place("guardian.commands.fxpkcs11", "fxpkcs11", "Check a client's fxpkcs11.cfg, or write one."),
     "reload": Place("guardian.commands.reload", "reload", "Make it read its configuration again, or say what would."),
     "show": Place("guardian.commands.show", "show", "Show groups, devices, clients, sessions, commands, ..."),
