@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -113,6 +114,6 @@ def _reason(exc: Exception) -> str:
         return f"TLS: the device's certificate is not accepted: {exc.verify_message}"
     if isinstance(exc, ssl.SSLError):
         return f"TLS: {(exc.reason or 'handshake failed').lower().replace('_', ' ')}"
-    if isinstance(exc, OSError):
-        return (exc.strerror or type(exc).__name__).lower()
+    if isinstance(exc, OSError):  # trio puts the address into its text, which whoever tells it has already
+        return (os.strerror(exc.errno) if exc.errno else exc.strerror or type(exc).__name__).lower()
     return str(exc)
