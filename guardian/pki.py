@@ -7,43 +7,28 @@ it. Whoever has the folder has every key; the CA's is `ca.key`.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from config.credentials import CredentialError, load_certificates, load_credentials, load_crls
+from config.credentials import CredentialError, load_certificates, load_crls
 
-Algorithm = Literal["rsa", "ecdsa"]
-Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+from .authority import Algorithm, Authority, Pair, PkiError, Wanted, general_name, write
+
+__all__ = ["Algorithm", "DEFAULT_HOSTS", "Pair", "PkiError", "PkiFiles", "add", "make_pki", "renew", "revoke"]
 
 DEFAULT_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _RESERVED: Final = ("ca", "guardian", "guardian-client")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
-_EARLIER: Final = timedelta(minutes=5)  # for clocks that are a little behind ours
-
-
-class PkiError(Exception):
-    """The files cannot be made. The message says why, for people."""
-
-
-@attrs.frozen(kw_only=True)
-class Pair:
-    """A certificate and its key, PEM each; ``p12`` holds both with the CA, with an empty password."""
-
-    certificate: Path
-    key: Path
-    p12: Path | None = None
+_SERVER: Final = ExtendedKeyUsageOID.SERVER_AUTH
+_CLIENT: Final = ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 @attrs.frozen(kw_only=True)
@@ -77,11 +62,13 @@ def make_pki(
     now: datetime | None = None,
     crl: bool = False,
     force: bool = False,
+    p12_password: bytes | None = None,
 ) -> PkiFiles:
     """Write a CA and what it signs into ``folder``, which is made if need be.
 
     ``devices``: name -> the hosts and addresses it is reached at. RSA keys have 2048 bits, ECDSA keys are on P-256.
     ``now`` is the moment from which the certificates count, by default the real one. ``crl`` adds an empty `ca.crl`.
+    ``p12_password``: of the clients' PKCS #12 files, by default none.
     Raises `PkiError`, without having written anything, when a file is already there and ``force`` is not given.
     """
     devices = dict(devices or {})
@@ -89,20 +76,72 @@ def make_pki(
     _check_hosts([server_hosts, *devices.values()])
     files = _plan(folder, clients, devices, crl=crl)
     if not force:
-        _check_free(files)
+        _check_free(files.paths(), "--force replaces what is in the folder, --add adds to it")
     start = now if now is not None else datetime.now(UTC)
-    ca = _Authority.fresh(algorithm, start, days)
+    ca = Authority.fresh(algorithm, start, days)
     _make_folder(folder)
-    ca.write(files)
-    ca.issue(files.server, "guardian", server_hosts, ExtendedKeyUsageOID.SERVER_AUTH)
-    ca.issue(files.proxy_client, "guardian-client", (), ExtendedKeyUsageOID.CLIENT_AUTH)
-    for name, pair in files.clients.items():
-        ca.issue(pair, name, (), ExtendedKeyUsageOID.CLIENT_AUTH)
-    for name, pair in files.devices.items():
-        ca.issue(pair, name, devices[name], ExtendedKeyUsageOID.SERVER_AUTH)
+    ca.write(files.ca, files.ca_key)
+    ca.issue(files.server, Wanted("guardian", server_hosts, _SERVER), start, days)
+    ca.issue(files.proxy_client, Wanted("guardian-client", (), _CLIENT), start, days)
+    _issue_named(ca, files, devices, start, days, p12_password)
     if files.crl is not None:
-        _write(files.crl, _signed_list(ca.certificate, ca.key, {}, start, days))
+        write(files.crl, ca.revocations({}, start, days))
     return files
+
+
+def add(
+    folder: Path,
+    *,
+    clients: Sequence[str] = (),
+    devices: Mapping[str, Sequence[str]] | None = None,
+    days: int = 90,
+    now: datetime | None = None,
+    p12_password: bytes | None = None,
+) -> list[Path]:
+    """Make more certificates with the CA that is in ``folder``; gives the files.
+
+    Their keys are of the CA's kind. Raises `PkiError`, without having written anything, when one is already there.
+    """
+    devices = dict(devices or {})
+    _check_names([*clients, *devices])
+    _check_hosts(devices.values())
+    ca = _authority(folder)
+    files = _plan(folder, clients, devices, crl=False)
+    pairs = [*files.clients.values(), *files.devices.values()]
+    made = [path for pair in pairs for path in _paths(pair)]
+    _check_free(made, "--renew makes a new one for the same name")
+    start = now if now is not None else datetime.now(UTC)
+    _issue_named(ca, files, devices, start, days, p12_password)
+    return made
+
+
+def renew(
+    folder: Path,
+    names: Iterable[str],
+    *,
+    days: int = 90,
+    now: datetime | None = None,
+    p12_password: bytes | None = None,
+) -> list[Path]:
+    """Make new keys and certificates in place of these, which say the same; gives the files.
+
+    The earlier ones stay good until they end: `revoke` them first where they must not. Raises `PkiError`.
+    """
+    ca = _authority(folder)
+    start = now if now is not None else datetime.now(UTC)
+    planned = []
+    for name in names:
+        if name == "ca" or not _NAME.fullmatch(name):
+            raise PkiError(f"{name!r} is no certificate that can be renewed: a new CA is a new folder")
+        p12 = folder / f"{name}.p12"
+        pair = Pair(certificate=folder / f"{name}.crt", key=folder / f"{name}.key", p12=p12 if p12.exists() else None)
+        try:
+            planned.append((pair, _same(load_certificates([pair.certificate])[0])))
+        except (CredentialError, x509.ExtensionNotFound, IndexError) as exc:
+            raise PkiError(f"{pair.certificate} is no certificate that this command made: {exc}") from exc
+    for pair, wanted in planned:
+        ca.issue(pair, wanted, start, days, p12_password)
+    return [path for pair, _ in planned for path in _paths(pair)]
 
 
 def revoke(folder: Path, names: Iterable[str], *, days: int = 90, now: datetime | None = None) -> Path:
@@ -112,8 +151,8 @@ def revoke(folder: Path, names: Iterable[str], *, days: int = 90, now: datetime 
     """
     start = now if now is not None else datetime.now(UTC)
     path = folder / "ca.crl"
+    ca = _authority(folder)
     try:
-        ca = load_credentials(folder / "ca.crt", folder / "ca.key", None)
         revoked = {entry.serial_number: entry.revocation_date_utc for entry in load_crls([path])[0]} \
             if path.exists() else {}  # fmt: skip
         for name in names:
@@ -121,62 +160,45 @@ def revoke(folder: Path, names: Iterable[str], *, days: int = 90, now: datetime 
             revoked.setdefault(certificate.serial_number, start)
     except CredentialError as exc:
         raise PkiError(str(exc)) from exc
-    if not isinstance(ca.key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise PkiError(f"{folder / 'ca.key'}: is not a key that this command made")
-    _write(path, _signed_list(ca.certificate, ca.key, revoked, start, days))
+    write(path, ca.revocations(revoked, start, days))
     return path
 
 
-@attrs.frozen
-class _Authority:
-    """The CA while it works."""
+def _authority(folder: Path) -> Authority:
+    """Raises `PkiError`."""
+    try:
+        return Authority.read(folder)
+    except CredentialError as exc:
+        raise PkiError(f"{exc} (there must be a CA that `guardian pki` made)") from exc
 
-    certificate: x509.Certificate
-    key: Key
-    algorithm: Algorithm
 
-    @classmethod
-    def fresh(cls, algorithm: Algorithm, start: datetime, days: int) -> _Authority:
-        key = _fresh_key(algorithm)
-        name = _name(f"Guardian throw-away CA {start:%Y-%m-%d %H:%M}")
-        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        certificate = (
-            _builder(name, name, key, start, days)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(certificates=True), critical=True)
-            .add_extension(identifier, critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        return cls(certificate, key, algorithm)
+def _issue_named(
+    ca: Authority,
+    files: PkiFiles,
+    devices: Mapping[str, Sequence[str]],
+    start: datetime,
+    days: int,
+    p12_password: bytes | None,
+) -> None:
+    for name, pair in files.clients.items():
+        ca.issue(pair, Wanted(name, (), _CLIENT), start, days, p12_password)
+    for name, pair in files.devices.items():
+        ca.issue(pair, Wanted(name, devices[name], _SERVER), start, days)
 
-    def write(self, files: PkiFiles) -> None:
-        _write(files.ca, self.certificate.public_bytes(Encoding.PEM))
-        _write_secret(files.ca_key, _pem(self.key))
 
-    def issue(self, pair: Pair, name: str, hosts: Sequence[str], purpose: ObjectIdentifier) -> None:
-        """Make a key and a certificate of that Common Name, with ``hosts`` as SAN, and write them."""
-        key = _fresh_key(self.algorithm)
-        own = self.certificate
-        start, end = own.not_valid_before_utc + _EARLIER, own.not_valid_after_utc
-        issuer = own.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        builder = (
-            _builder(_name(name), own.subject, key, start, (end - start).days)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False)
-        )
-        if hosts:
-            names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-            builder = builder.add_extension(names, critical=False)
-        certificate = builder.sign(self.key, hashes.SHA256())
-        _write(pair.certificate, certificate.public_bytes(Encoding.PEM))
-        _write_secret(pair.key, _pem(key))
-        if pair.p12 is not None:
-            bag = pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, [own], NoEncryption())
-            _write_secret(pair.p12, bag)
+def _same(certificate: x509.Certificate) -> Wanted:
+    """What a certificate of ours says."""
+    names: list[str] = []
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            names = [str(name.value) for name in extension.value]
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    common_name = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    return Wanted(str(common_name), names, next(iter(usage)))
+
+
+def _paths(pair: Pair) -> list[Path]:
+    return [path for path in (pair.certificate, pair.key, pair.p12) if path is not None]
 
 
 def _plan(folder: Path, clients: Iterable[str], devices: Iterable[str], *, crl: bool) -> PkiFiles:
@@ -212,17 +234,17 @@ def _check_names(names: Sequence[str]) -> None:
 def _check_hosts(groups: Iterable[Sequence[str]]) -> None:
     for host in (host for group in groups for host in group):
         try:
-            _general_name(host)
+            general_name(host)
         except ValueError as exc:
             raise PkiError(f"{host!r} is neither a host name nor an address") from exc
         if not host or set(host) & set(" /,*="):
             raise PkiError(f"{host!r} is neither a host name nor an address")
 
 
-def _check_free(files: PkiFiles) -> None:
-    present = [str(path) for path in files.paths() if os.path.lexists(path)]
+def _check_free(paths: Iterable[Path], hint: str) -> None:
+    present = [str(path) for path in paths if os.path.lexists(path)]
     if present:
-        raise PkiError(f"{', '.join(present[:3])}: already there; --force replaces what is in the folder")
+        raise PkiError(f"{', '.join(present[:3])}: already there; {hint}")
 
 
 def _make_folder(folder: Path) -> None:
@@ -230,76 +252,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise PkiError(f"{folder}: cannot be made: {(exc.strerror or type(exc).__name__).lower()}") from exc
-
-
-def _fresh_key(algorithm: Algorithm) -> Key:
-    if algorithm == "rsa":
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: Key, start: datetime, days: int) -> x509.CertificateBuilder:
-    return x509.CertificateBuilder(
-        subject_name=subject,
-        issuer_name=issuer,
-        public_key=key.public_key(),
-        serial_number=x509.random_serial_number(),
-        not_valid_before=start - _EARLIER,
-        not_valid_after=start + timedelta(days=days),
-    )
-
-
-def _signed_list(ca: x509.Certificate, key: Key, revoked: Mapping[int, datetime], start: datetime, days: int) -> bytes:
-    builder = x509.CertificateRevocationListBuilder(
-        issuer_name=ca.subject, last_update=start - _EARLIER, next_update=start + timedelta(days=days)
-    )
-    for serial, moment in revoked.items():
-        entry = x509.RevokedCertificateBuilder(serial_number=serial, revocation_date=moment)
-        builder = builder.add_revoked_certificate(entry.build())
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-
-
-def _usage(*, certificates: bool) -> x509.KeyUsage:
-    """What a key may do: sign certificates and lists, or handshakes."""
-    return x509.KeyUsage(
-        digital_signature=not certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=certificates,
-        crl_sign=certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _general_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
-
-
-def _pem(key: Key) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write beside the file and swap it in, so that a running proxy never reads a half of it."""
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        fresh.unlink(missing_ok=True)
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
-        fresh.replace(path)
-    except OSError as exc:
-        raise PkiError(f"{path}: cannot be written: {(exc.strerror or type(exc).__name__).lower()}") from exc
-
-
-def _write_secret(path: Path, data: bytes) -> None:
-    _write(path, data, mode=0o600)

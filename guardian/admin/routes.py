@@ -21,7 +21,9 @@ Streams and WebSockets are bounded in number (`room.LASTING`), and a client that
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -138,7 +140,9 @@ class _Own:
         return as_json(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
 
     async def _status(self, _request: Request) -> Response:
-        return as_json(200, status(self._proxy.snapshot(), self._version))
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        process = {"now": datetime.now(UTC).isoformat(timespec="milliseconds"), "descriptors": {"limit": limit}}
+        return as_json(200, {**status(self._proxy.snapshot(), self._version), **process})
 
     async def _metrics(self, request: Request) -> Response:
         async with self._renderers:

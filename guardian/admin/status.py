@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import time
 from datetime import UTC, datetime
 
 from balancer.snapshot import AuditSnapshot, DeviceSnapshot, GroupSnapshot, ListenerSnapshot, ProxySnapshot, ProxyState
@@ -18,8 +16,6 @@ def status(snapshot: ProxySnapshot, version: str) -> dict[str, object]:
         "version": version,
         "data_path": data_path(),
         "started": _time(snapshot.started),
-        "now": _time(time.time()),
-        "descriptors": {"limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0]},
         "groups": [_group(group) for group in snapshot.groups],
         "listeners": [_listener(listener) for listener in snapshot.listeners],
         "certificates": [{"file": file, "expires": _time(end)} for file, end in snapshot.certificates.items()],

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from balancer.transport.peers import PeerRefused
@@ -203,3 +204,97 @@ def _paths(folder: Path) -> list[Path]:
     names = ["ca.crt", "ca.key", "guardian.crt", "guardian.key", "guardian-client.crt", "guardian-client.key",
              "vault-1.crt", "vault-1.key", "vault-1.p12", "hsm1.crt", "hsm1.key"]  # fmt: skip
     return [folder / name for name in names]
+
+
+def test_one_more_client_for_a_ca_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "pki"
+    small(folder)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert execute(["pki", str(folder), "--add", "--client", "app2", "--device", "hsm2=127.0.0.2"]) == 0
+    printed = capsys.readouterr()
+    made = {"app2.crt", "app2.key", "app2.p12", "hsm2.crt", "hsm2.key"}
+    assert {Path(line).name for line in printed.out.splitlines()} == made
+    assert "for trying out and testing only" in printed.err
+    assert {path.name for path in folder.iterdir()} - {path.name for path in before} == made
+    assert all(path.read_bytes() == data for path, data in before.items())
+    [ca] = load_certificates([folder / "ca.crt"])
+    for name in ("app2", "hsm2"):
+        [leaf] = load_certificates([folder / f"{name}.crt"])
+        leaf.verify_directly_issued_by(ca)
+        assert leaf.not_valid_after_utc <= ca.not_valid_after_utc
+        assert isinstance(load_credentials(folder / f"{name}.crt", folder / f"{name}.key", None).key,
+                          ec.EllipticCurvePrivateKey)  # fmt: skip
+    assert execute(["pki", str(folder), "--add", "--client", "app2"]) == 1
+    assert "--renew makes a new one" in capsys.readouterr().err
+    assert execute(["pki", str(tmp_path / "nothing"), "--add", "--client", "app2"]) == 1
+    assert "a CA that `guardian pki` made" in capsys.readouterr().err
+
+
+def test_what_is_renewed_says_the_same_with_another_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "pki"
+    make_pki(folder, algorithm="ecdsa", clients=["vault-1"], devices={"hsm1": ["127.0.0.1", "hsm1.example"]}, days=30,
+             now=datetime.now(UTC) - timedelta(days=20))  # fmt: skip
+    names = ["vault-1", "hsm1", "guardian"]
+    old = {name: load_certificates([folder / f"{name}.crt"])[0] for name in names}
+    renew = [argument for name in names for argument in ("--renew", name)]
+    assert execute(["pki", str(folder), *renew, "--days", "9"]) == 0
+    for name in names:
+        new = load_credentials(folder / f"{name}.crt", folder / f"{name}.key", None).certificate
+        assert new.subject == old[name].subject
+        assert new.public_key() != old[name].public_key()
+        assert new.not_valid_before_utc > old[name].not_valid_before_utc
+        for kind in (x509.ExtendedKeyUsage, x509.SubjectAlternativeName):
+            found = [
+                [each.value for each in one.extensions if isinstance(each.value, kind)] for one in (old[name], new)
+            ]
+            assert found[0] == found[1]
+    assert load_credentials(folder / "vault-1.p12", None, None).certificate == load_certificates(
+        [folder / "vault-1.crt"])[0]  # fmt: skip
+    assert not (folder / "hsm1.p12").exists()
+    # Not longer than the CA, which ends in ten days.
+    assert execute(["pki", str(folder), "--renew", "hsm1", "--days", "300"]) == 0
+    [ca], [hsm1] = load_certificates([folder / "ca.crt"]), load_certificates([folder / "hsm1.crt"])
+    assert hsm1.not_valid_after_utc == ca.not_valid_after_utc
+    for name in ("ca", "nobody", "../pki/hsm1"):
+        assert execute(["pki", str(folder), "--renew", name]) == 1
+    capsys.readouterr()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
+@pytest.mark.parametrize("word", [None, "correct horse"])
+def test_openssl_opens_the_pkcs12_without_its_legacy_provider(tmp_path: Path, word: str | None) -> None:
+    arguments = []
+    if word is not None:
+        (tmp_path / "password").write_text(word + "\n")
+        arguments = ["--p12-password-file", str(tmp_path / "password")]
+    assert execute(["pki", str(tmp_path / "pki"), "--algorithm", "ecc", "--client", "app1", *arguments]) == 0
+
+    def opened(password: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["openssl", "pkcs12", "-info", "-nodes", "-in", str(tmp_path / "pki/app1.p12"),
+             "-passin", f"pass:{password}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    done = opened(word or "")
+    assert done.returncode == 0, done.stderr
+    assert "PRIVATE KEY" in done.stdout
+    if word is not None:
+        assert opened("battery staple").returncode != 0
+        # What OpenSSL 1.0 wrote itself, so that every release can read it; nothing of PKCS #5 v2.
+        assert "pbeWithSHA1And3-KeyTripleDES-CBC" in done.stderr
+        assert "MAC: sha1" in done.stderr
+        assert "PBES2" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--add"], ["--add", "--client", "a", "--force"], ["--add", "--client", "a", "--algorithm", "rsa"],
+        ["--renew", "a", "--client", "b"], ["--revoke", "a", "--renew", "b"],
+        ["--p12-password-file", "/does/not/exist"], ["--p12-password-file", "/dev/null"],
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_wrong_usage(tmp_path: Path, args: list[str]) -> None:
+    assert execute(["pki", str(tmp_path / "pki"), *args]) == 2
+    assert not (tmp_path / "pki").exists()
