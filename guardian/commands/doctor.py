@@ -115,7 +115,8 @@ def _ask_proxy(config: Config, admin: str | None, token_file: Path | None, findi
         told = exc.format_message() if isinstance(exc, click.ClickException) else console.one_line(exc)
         findings.say(warning("proxy", f"not asked: {told}"))
         return Running()
-    running = judge_running(status, remote.admin)
+    devices = {f"{group.name}/{each.name}": str(each.address) for group in config.groups for each in group.devices}
+    running = judge_running(status, remote.admin, devices)
     findings.all(running.findings)
     return running
 
@@ -181,6 +182,8 @@ def _tls(config: Config) -> Iterator[ListenerTls | DeviceTls | AdminTls]:
     yield from (device.tls for group in config.groups for device in group.devices)
     if config.admin.tls is not None:
         yield config.admin.tls
+    if config.audit.syslog is not None:
+        yield config.audit.syslog.tls
 
 
 def _look_at_names(config: Config, findings: _Told) -> None:
@@ -207,9 +210,8 @@ def _written(config: Config) -> list[tuple[str, Path]]:
         for group in config.groups
         if group.writes.journal is not None
     ]
-    audit = getattr(getattr(config, "audit", None), "file", None)
-    if isinstance(audit, Path):
-        found.append(("audit.file", audit))
+    if config.audit.file is not None:
+        found.append(("audit.file", config.audit.file))
     return found
 
 

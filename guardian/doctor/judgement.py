@@ -144,20 +144,33 @@ class Running:
     findings: tuple[Finding, ...] = ()
 
 
-def judge_running(status: Mapping[str, object], admin: str) -> Running:
-    """``status``: what /status answered; what is not as expected in it is passed over."""
+def judge_running(status: Mapping[str, object], admin: str, wanted: Mapping[str, str]) -> Running:
+    """``status``: what /status answered; what is not as expected in it is passed over.
+
+    ``wanted``: the configuration's devices, group/device -> address.
+    """
     groups = [group for group in _list(status, "groups") if isinstance(group, dict)]
     findings = [_state(status, admin)]
     maintained = set()
+    running: dict[str, str] = {}
     for group in groups:
         devices = [device for device in _list(group, "devices") if isinstance(device, dict)]
         if not any(device.get("in_service") for device in devices):
             findings.append(problem(f"group {group.get('name')}", "no device is in service: clients get 902"))
         for device in devices:
             name = f"{group.get('name')}/{device.get('name')}"
+            running[name] = str(device.get("address"))
             if device.get("will") == "maint":
                 maintained.add(name)
             findings += _belief(name, device)
+    other = sorted(name for name in {*running, *wanted} if running.get(name) != wanted.get(name))
+    if other:
+        findings.append(
+            warning(
+                "proxy",
+                f"it has another configuration than this file ({', '.join(other)}): is it this one's, was it reloaded?",
+            )
+        )
     descriptors = status.get("descriptors")
     limit = descriptors.get("limit") if isinstance(descriptors, dict) else None
     ends = {

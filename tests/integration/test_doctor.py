@@ -25,6 +25,7 @@ from tests.support.estate import configuration, device_tls, estate
 
 ASKS = "    identity: {probes: [{request: '[AOECHO;]'}, {request: '[AOGPKM;]'}], timeout: 1s}\n"
 HARMLESS = {b"ECHO", b"GPKM"}
+ROLES = {False: "primary", True: "production"}
 
 
 def device(pki: PkiFiles, name: str, **settings: object) -> SimulatedDevice:
@@ -38,7 +39,7 @@ async def devices(pki: PkiFiles, folder: Path, wanted: Mapping[str, SimulatedDev
         for each in wanted.values():
             await nursery.start(each.serve)
         entries = {
-            name: f'address: "127.0.0.1:{each.port}", role: {"production" if number else "primary"}'
+            name: f'address: "127.0.0.1:{each.port}", role: {ROLES[bool(number)]}, connect_timeout: 1500ms'
             for number, (name, each) in enumerate(wanted.items())
         }
         path = folder / "guardian.yaml"

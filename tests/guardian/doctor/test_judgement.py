@@ -211,7 +211,8 @@ def test_without_its_primary_nothing_can_be_compared() -> None:
 
 
 def status(**device: Any) -> dict[str, Any]:
-    known = {"name": "hsm1", "will": "ready", "health": "up", "in_service": True, "reason": "", "behind": False,
+    known = {"name": "hsm1", "address": "10.0.8.30:9100", "will": "ready", "health": "up", "in_service": True,
+             "reason": "", "behind": False,
              "likeness": {"state": "alike", "differs": []}, **device}  # fmt: skip
     return {
         "state": "serving", "version": "0.1", "now": "2026-09-21T14:13:20.000Z", "descriptors": {"limit": 4096},
@@ -238,7 +239,7 @@ def status(**device: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_a_running_proxy(device: dict[str, Any], told: list[str]) -> None:
-    running = judge_running(status(**device), "http://x")
+    running = judge_running(status(**device), "http://x", {"payments/hsm1": "10.0.8.30:9100"})
     assert lines(running.findings) == ["ok proxy: serving at http://x, version 0.1", *told]
     assert running.now == NOW
     assert running.descriptors == 4096
@@ -252,4 +253,15 @@ def test_a_running_proxy(device: dict[str, Any], told: list[str]) -> None:
      {"state": "draining", "groups": [{"devices": [{"likeness": 3}]}]}],
 )  # fmt: skip
 def test_a_status_of_another_form_is_no_fault(strange: dict[str, Any]) -> None:
-    assert judge_running(strange, "x").findings[0].verdict.value == "warning"
+    assert judge_running(strange, "x", {}).findings[0].verdict.value == "warning"
+
+
+def test_a_proxy_with_other_devices_is_another() -> None:
+    for wanted, told in (
+        ({"payments/hsm1": "10.0.8.30:9100", "payments/hsm2": "10.0.8.31:9100"}, "(payments/hsm2)"),
+        ({"payments/hsm1": "10.0.8.99:9100"}, "(payments/hsm1)"),
+        ({}, "(payments/hsm1)"),
+    ):
+        [_, other] = judge_running(status(), "x", wanted).findings
+        assert (other.verdict.value, other.about) == ("warning", "proxy")
+        assert f"another configuration than this file {told}" in other.told
