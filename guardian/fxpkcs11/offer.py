@@ -10,8 +10,8 @@ from cryptography import x509
 from balancer.command import CommandTable
 from balancer.transport.trust import Trust, load_trust
 from config.catalogue import Catalogue
-from config.credentials import load_credentials
-from config.model import Config, Group, Listener, TlsMode
+from config.credentials import CredentialError, load_certificates, load_credentials
+from config.model import Config, Group, Listener, ListenerTls, TlsMode
 from guardian.functions import GroupRules
 
 
@@ -35,8 +35,7 @@ def offers(config: Config, catalogue: Catalogue) -> tuple[Offer, ...]:
         if tls.mode is not TlsMode.CLEAR:
             certificate: Path | None = tls.certificate
             assert certificate is not None, "the loader has seen to it"
-            credentials = load_credentials(certificate, tls.key, tls.key_password_file)
-            shown = (credentials.certificate, *credentials.chain)
+            shown = _chain(certificate, tls)
         made.append(
             Offer(
                 listener=listener,
@@ -48,3 +47,12 @@ def offers(config: Config, catalogue: Catalogue) -> tuple[Offer, ...]:
             )
         )
     return tuple(made)
+
+
+def _chain(certificate: Path, tls: ListenerTls) -> tuple[x509.Certificate, ...]:
+    """What the listener shows. Its key is not needed but where both are in one PKCS #12 file."""
+    try:
+        return load_certificates([certificate])
+    except CredentialError:
+        credentials = load_credentials(certificate, tls.key, tls.key_password_file)
+        return (credentials.certificate, *credentials.chain)

@@ -139,6 +139,8 @@ def test_one_wrong_tag_is_one_line(files: Files, changes: Changes, lines: list[s
         (NOTHING, {"tls": MUTUAL + "ca: [pki/ca.crt], crl: [pki/revoked.crl]"},
          ["PROD-TLS-CERT: will be refused by listener excrypt: it is revoked"]),
         (NOTHING, {"tls": MUTUAL + "ca: [pki/ca.crt], crl: [pki/ca.crl]"}, []),
+        # A copy of the configuration without the proxy's key is enough, on a client's machine.
+        (NOTHING, {"tls": "certificate: pki/guardian.crt, key: pki/nothing.key, ca: [pki/ca.crt]"}, []),
         (NOTHING, {"kind": "kms", "group": "functions: {allow: [ECHO, RKLG, RKRL]}"},
          [("PROD-PORT: is that of listener excrypt, whose group payments has devices of type kms: must be a <KMS> "
           "section, no listener here is for it")]),
