@@ -111,6 +111,7 @@ def _load(path: Path) -> tuple[Config, Catalogue] | None:
 
 def _try(token: Token, address: Bind | None, timeout: float) -> bool | None:
     """Connect as the client would, telling each step. False: refused, or wrongly answered; None: not reached."""
+    from config.problems import one_line  # noqa: PLC0415
     from guardian.fxpkcs11.attempt import Step, attempt  # noqa: PLC0415
     from guardian.fxpkcs11.trust import NotTriedError, context_of  # noqa: PLC0415
 
@@ -124,10 +125,10 @@ def _try(token: Token, address: Bind | None, timeout: float) -> bool | None:
     except NotTriedError as exc:
         console.say(f"{where}: no connection tried: {exc}")
         return True  # what it could not read has been told
-    console.say(f"{where}: connecting to {host} port {port}")
+    console.say(f"{where}: connecting to {one_line(host)} port {port}")
     failed = None
     for done in attempt(host, port, context, timeout):
-        told = f"{done.told}: {done.meaning}" if done.meaning else done.told
+        told = one_line(f"{done.told}: {done.meaning}" if done.meaning else done.told)
         verdict = click.style("ok", fg="green") if done.good else click.style("FAILED", fg="red")
         console.say(f"  {done.step.value:<5} {verdict}  {told}")
         failed = None if done.good else done.step

@@ -48,7 +48,7 @@ def attempt(host: str, port: int, context: ssl.SSLContext | None, timeout: float
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as exc:
+    except (OSError, ValueError) as exc:  # a name that IDNA cannot encode, or with a NUL, is no OSError
         why = getattr(exc, "strerror", None) or "it is no host name"
         yield Done(step=Step.RESOLVE, good=False, told=f"{host} has no address: {why}",
                    meaning="the name is not in DNS or /etc/hosts of this machine, or is misspelt")  # fmt: skip

@@ -8,8 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from config.fxpkcs11_tags import TAGS
 from config.model import Bind
+from guardian.cli import execute
 from guardian.fxpkcs11.examination import Examined, examine
 from tests.support.client_files import PASSWORD, Files, read
 
@@ -261,3 +265,50 @@ def test_no_secret_is_told(files: Files) -> None:
     examined = examine(path, now=time.time(), proxy=files.proxy())
     assert len(examined.problems) > 6
     assert canary not in "\n".join(map(str, examined.problems)) + repr(examined)
+
+
+ODD = st.text(max_size=30) | st.sampled_from(
+    [
+        "",
+        "YES",
+        "no",
+        "127.0.0.1",
+        "::1",
+        "[::1]",
+        "9100",
+        "-1",
+        "/",
+        ".",
+        "/dev/null",
+        "/proc/self/mem",
+        "a\0b",
+        "\udcff",
+        "C:\\x",
+    ]
+)
+
+
+def test_whatever_is_in_the_tags_it_is_judged(files: Files) -> None:
+    path = files.folder / "odd.cfg"
+    proxies = (None, files.proxy(), files.proxy(kind="kms", tls="mode: clear"))
+
+    @settings(max_examples=120)
+    @given(st.lists(st.tuples(st.sampled_from(sorted(TAGS)), ODD), max_size=12), st.sampled_from(["HSM", "KMS"]))
+    def judged(tags: list[tuple[str, str]], section: str) -> None:
+        lines = [f"<{tag}> {value} </{tag}>" for tag, value in tags]
+        path.write_text("\n".join([f"<{section}>", *lines, f"</{section}>"]), "utf-8", "surrogateescape")
+        for proxy in proxies:
+            examined = examine(path, now=time.time(), proxy=proxy, address=Bind(host="proxy", port=9100))
+            assert all(str(problem).isprintable() for problem in examined.problems)
+        assert execute(["fxpkcs11", "check", str(path), "--no-connect"]) in (0, 1)
+
+    judged()
+
+
+@pytest.mark.parametrize("host", ["a\0b", "a" * 300, "\udcff", "[", "..", "-"])
+def test_an_address_that_can_be_none_is_told(files: Files, capsys: pytest.CaptureFixture[str], host: str) -> None:
+    path = files.folder / "odd.cfg"
+    path.write_text(f"<HSM>\n<ADDRESS> {host} </ADDRESS>\n<PROD-TLS-ENABLED> NO </PROD-TLS-ENABLED>\n</HSM>",
+                    "utf-8", "surrogateescape")  # fmt: skip
+    assert execute(["fxpkcs11", "check", str(path)]) == 1
+    assert "name  FAILED" in capsys.readouterr().out
