@@ -6,6 +6,7 @@ GUARDIAN_DEBUG is set. Subcommands are imported when they are asked for, and `--
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -14,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from . import console
+from .registered import registered
 
 
 class Place(NamedTuple):
@@ -34,10 +36,13 @@ COMMANDS: Final[Mapping[str, Place]] = {
     "fxpkcs11": Place("guardian.commands.fxpkcs11", "fxpkcs11", "Check a client's fxpkcs11.cfg, or write one."),
     "reload": Place("guardian.commands.reload", "reload", "Make it read its configuration again, or say what would."),
     "show": Place("guardian.commands.show", "show", "Show groups, devices, clients, sessions, commands, ..."),
+    "top": Place("guardian.commands.top", "top", "Groups and devices, live, and keys to steer them."),
     "tail": Place("guardian.commands.tail", "tail", "Show requests as they are answered."),
+    "completion": Place("guardian.commands.completion", "completion", "What makes bash, zsh or fish complete."),
     "pki": Place("guardian.commands.pki", "pki", "Make a throw-away CA and certificates."),
 }
 ENTRY_POINTS: Final = "guardian.commands"
+COMPLETE: Final = "_GUARDIAN_COMPLETE"  # by this variable a shell asks; see `guardian completion`
 # An entry point carries no text, and to load it only for its help would make `--help` slow.
 ENTRY_POINT_HELP: Final[Mapping[str, str]] = {
     "demo": "Run proxy, emulated devices and traffic, and show a failover.",
@@ -93,9 +98,7 @@ class Commands(click.Group):
 
 
 def _entry_points() -> dict[str, str]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 (only some calls need it)
-
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return registered(ENTRY_POINTS)
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -150,8 +153,22 @@ def _explain(exc: BaseException) -> int:
     return 1
 
 
+def _complete(instruction: str) -> int:
+    """Answer a shell that wants to know what may follow. Whatever goes wrong, nothing is offered."""
+    from click.shell_completion import shell_complete  # noqa: PLC0415 (only then)
+
+    try:
+        return shell_complete(guardian, {}, "guardian", COMPLETE, instruction)
+    except Exception:
+        if console.debugging():
+            raise
+        return 1
+
+
 def main() -> None:
     """The console script."""
+    if COMPLETE in os.environ:
+        sys.exit(_complete(os.environ[COMPLETE]))
     code = execute(sys.argv[1:])
     console.flush()
     sys.exit(code)

@@ -182,11 +182,24 @@ def admin_options(command: Callable[..., int]) -> Callable[..., int]:
         key: Path | None,
         **kwargs: Any,
     ) -> int:
-        _check_address(admin)
-        remote = Remote(admin=admin, token=_read_token(token_file), tls=_context(admin, ca, certificate, key))
-        return command(remote, *args, **kwargs)
+        return command(remote_for(admin, token_file, ca, certificate, key), *args, **kwargs)
 
     return with_remote
+
+
+def remote_for(
+    admin: str,
+    token_file: Path | None,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    *,
+    timeout: float = _TIMEOUT,
+) -> Remote:
+    """The proxy that these options mean. Raises click.UsageError where they cannot be used."""
+    _check_address(admin)
+    token, tls = _read_token(token_file), _context(admin, ca, certificate, key)
+    return Remote(admin=admin, token=token, tls=tls, timeout=timeout)
 
 
 def _check_address(admin: str) -> None:

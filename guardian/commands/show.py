@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,11 +14,22 @@ from guardian.remote import Remote, admin_options
 
 from .table import Column, age, lines, milliseconds, parsed, plain, span, whole
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _SHORT: Final = 12  # hexadecimal digits of a fingerprint: enough to tell two apart
 _SOON: Final = 30 * 86_400.0  # seconds
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-group_option = click.option("--group", metavar="GROUP", help="Only of this group.")
+
+
+def _group_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from guardian.completing import group_names  # noqa: PLC0415 (only while a shell asks)
+
+    return group_names(ctx, param, incomplete)
+
+
+group_option = click.option("--group", metavar="GROUP", help="Only of this group.", shell_complete=_group_names)
 
 
 def _limit_option(what: str) -> Callable[[Any], Any]:

@@ -189,6 +189,32 @@ def test_when_the_time_is_over_it_says_what_is_missing(
     assert said in err
 
 
+def test_several_are_told_and_waited_for_together(run: Run) -> None:
+    proxy = FakeProxy(react=after(5, outstanding=0, connections={}))
+    proxy.change("hsm2", outstanding=0, connections={})
+    with admin_port(proxy) as url:
+        code, out, _ = run(url, "device", "drain", "payments/hsm1", "payments/hsm2", "payments/hsm1", "--wait")
+    assert (code, out) == (0, "payments/hsm2: drain, done\npayments/hsm1: drain, done\n")
+    assert proxy.told == [("payments", "hsm1", Will.DRAIN), ("payments", "hsm2", Will.DRAIN)]
+
+
+def test_of_several_none_is_told_where_one_does_not_exist(run: Run) -> None:
+    proxy = FakeProxy()
+    with admin_port(proxy) as url:
+        code, _, err = run(url, "device", "drain", "payments/hsm1", "payments/hsm9")
+    assert (code, proxy.told) == (1, [])
+    assert "payments/hsm9 is not in the configuration" in err
+
+
+def test_what_takes_longer_than_a_second_says_what_is_missing(run: Run) -> None:
+    with admin_port(FakeProxy()) as url:
+        code, out, err = run(url, "device", "drain", "payments/hsm1", "--wait", "--timeout", "1500ms")
+    assert (code, out) == (1, "")
+    first, last = err.splitlines()
+    assert first == "1 of 1.5 s: payments/hsm1: there are still 3 outstanding and 1 on connections of pinned clients"
+    assert last.startswith("guardian: ") or "drain is set, but after 1.5 s" in last
+
+
 def test_wait_notices_that_somebody_wants_otherwise(run: Run) -> None:
     proxy = FakeProxy(react=after(2, will=Will.READY))
     with admin_port(proxy) as url:
