@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any, Final
 
 import click
@@ -11,12 +10,14 @@ import click
 from guardian import console
 from guardian.remote import Remote, admin_options
 
+from . import table
+from .table import Column, milliseconds, plain
+
 _COLUMNS: Final = (
-    "DEVICE", "ROLE", "WILL", "HEALTH", "SERVES", "OUTSTANDING", "REQUESTS", "ERRORS", "P50 MS", "P99 MS", "WHY",
+    Column("DEVICE"), Column("ROLE"), Column("WILL", coloured=True), Column("HEALTH", coloured=True),
+    Column("SERVES", coloured=True), Column("OUTSTANDING", right=True), Column("REQUESTS", right=True),
+    Column("ERRORS", right=True), Column("P50 MS", right=True), Column("P99 MS", right=True), Column("WHY"),
 )  # fmt: skip
-_NUMBERS: Final = frozenset(range(5, 10))  # columns aligned to the right
-_COLOURS: Final = {"up": "green", "yes": "green", "down": "red", "unsafe": "red", "ejected": "red", "no": "yellow",
-                   "probation": "yellow", "unknown": "yellow", "drain": "yellow", "maint": "yellow"}  # fmt: skip
 
 
 @click.command()
@@ -43,38 +44,15 @@ def lines(found: dict[str, Any]) -> list[str]:
         usable = sum(bool(device.get("in_service")) for device in devices)
         queued = f", {group['queued']} queued" if group.get("queued") else ""
         made += ["", f"group {group.get('name')}: {usable} of {len(devices)} devices in service{queued}"]
-        made += _table([_COLUMNS, *(_row(device) for device in devices)])
+        made += table.lines(_COLUMNS, map(_row, devices), indent="  ")
     return made
 
 
 def _row(device: dict[str, Any]) -> tuple[str, ...]:
     latency = device.get("latency_ms") or {}
     return (
-        _text(device.get("name")), _text(device.get("role")), _text(device.get("will")), _text(device.get("health")),
-        "yes" if device.get("in_service") else "no", _text(device.get("outstanding")), _text(device.get("requests")),
-        _text(device.get("errors")), _number(latency.get("p50")), _number(latency.get("p99")),
-        _text(device.get("reason") or ""),
+        plain(device.get("name")), plain(device.get("role")), plain(device.get("will")), plain(device.get("health")),
+        "yes" if device.get("in_service") else "no", plain(device.get("outstanding")), plain(device.get("requests")),
+        plain(device.get("errors")), milliseconds(latency.get("p50")), milliseconds(latency.get("p99")),
+        device.get("reason") or " ",
     )  # fmt: skip
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    made = []
-    for row in rows:
-        cells = []
-        for column, cell in enumerate(row):
-            padded = cell.rjust(widths[column]) if column in _NUMBERS else cell.ljust(widths[column])
-            colour = _COLOURS.get(cell) if column in (2, 3, 4) and row is not rows[0] else None
-            cells.append(click.style(padded, fg=colour) if colour else padded)
-        made.append("  " + "  ".join(cells).rstrip())
-    return made
-
-
-def _text(value: object) -> str:
-    """A value without control characters: what a device says of itself must not steer a terminal."""
-    text = "-" if value is None else str(value)
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _number(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, int | float) else "-"
