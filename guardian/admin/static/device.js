@@ -6,7 +6,7 @@ import { standing, why } from './standing.js';
 
 const OFFERS = { ready: ['drain', 'maint'], drain: ['ready', 'maint'], maint: ['ready'] };
 export const VERBS = { drain: 'Drain', maint: 'Maint', ready: 'Ready' };
-export const COLUMNS = 10;
+const COLUMNS = 8; // of which two more stand in a wide table
 
 // From `low` to `high`, powers of ten of a millisecond: the same for all rows, so that they can be compared.
 function Latency({ p50, p99, slow, low, high }) {
@@ -44,7 +44,7 @@ export const Row = kept(({ index, group, name, device, qualified, open, toggle, 
           aria-label="${VERBS[will]} ${group}/${name}">${VERBS[will]}</button>`,
       )}</span></td>
     </tr>
-    ${open && html`<tr class="more" id=${id}><td colspan=${COLUMNS}><${More} group=${group} name=${name} device=${device} now=${now} /></td></tr>`}`;
+    ${open && html`<tr class="more" id=${id}><td colspan=${COLUMNS}><${More} group=${group} name=${name} device=${device} now=${now} /></td><td colspan="2"></td></tr>`}`;
 });
 
 const list = (counts) =>
