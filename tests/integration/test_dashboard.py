@@ -277,7 +277,7 @@ def test_a_drain_by_click_asks_shows_progress_and_is_an_event(tab: Tab, real: Re
         "It is empty. Nothing is outstanding on it and no client is pinned to it."
     )
     expect(row).to_contain_text("Drained")
-    told = page.locator("li[data-kind=will][data-result=drain]")
+    told = page.locator("li[data-kind=will][data-result=drain]").first  # the newest
     expect(told).to_contain_text("payments/hsm2")
     expect(told).to_contain_text("from 127.0.0.1")
 
