@@ -20,7 +20,7 @@ from guardian.events import Actor, Events, Kind
 from guardian.pki import PkiFiles
 from health.state import Health
 from loadtest.simhsm.device import SimulatedDevice
-from loadtest.simhsm.latency import Constant
+from loadtest.simhsm.latency import Constant, PerCommand
 from tests.support import operable
 from tests.support.admin_port import ANY_PORT
 from tests.support.estate import Estate, device_tls, estate
@@ -204,8 +204,9 @@ class Real:
     estate: Estate
 
     def answer_after(self, name: str, seconds: float) -> None:
+        """Requests of clients; pings stay quick."""
         workload = self.estate.devices[name].workload
-        self.here.call(lambda: setattr(workload, "latency", Constant(seconds)))
+        self.here.call(lambda: setattr(workload, "latency", PerCommand({"RAND": Constant(seconds)}, Constant(0.002))))
 
     def until(self, holds: Callable[[], bool]) -> None:
         async def wait() -> None:
@@ -228,7 +229,7 @@ def estate_of_two(pki: PkiFiles, tmp_path_factory: pytest.TempPathFactory) -> It
     async def ask(number: int, running: Estate) -> None:
         client = await running.client()
         for count in itertools.count():
-            await client.request(b"[AOECHO;AG%d-%d;]" % (number, count))
+            await client.request(b"[AORAND;AG%d-%d;BL8;]" % (number, count))
             await trio.sleep(0.01)
 
     async def held(task_status: trio.TaskStatus[Estate]) -> None:
