@@ -52,6 +52,7 @@ compare: setup
 # A nemesis for minutes, and the checkers over everybody's journals afterwards; `make soak SEED=7 SECONDS=600`.
 soak: setup
 	@$(BIN)/python -m tests.support.jepsen --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) $(ARGS)
+	@$(BIN)/python -m tests.support.upgrading
 
 # The tables of docs/configuration.md and the JSON Schema for editors, from the model of the configuration.
 reference: setup

@@ -26,6 +26,9 @@ OUTCOMES: Final = {
 }
 
 
+_WRONG: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
 class JournalDamaged(ValueError):  # noqa: N818 - named for what happened
     """A line that cannot have been written by us. What it said is unknown, so a person has to look."""
 
@@ -67,6 +70,7 @@ class History:
         self.salt = salt
         self.last = 0  # number of the last write
         self.behind: dict[str, Mark] = {}  # devices by name
+        self._lacks: dict[str, int] = {}  # the last write that a device is known to lack
         self._open: dict[int, Intent] = {}  # writes that were begun and not ended
         self._had: dict[int, set[str]] = {}  # devices that have such a write, or were told something else of it
 
@@ -77,7 +81,7 @@ class History:
     def begin(self, intent: Intent) -> None:
         self.last = max(self.last, intent.number)
         self._open[intent.number] = intent
-        self._had[intent.number] = set()
+        self._had.setdefault(intent.number, set())
 
     def tell(self, name: str, mark: Mark) -> None:
         """How a write ended on one device; a mark with `DONE` says that it is not behind by it."""
@@ -85,31 +89,47 @@ class History:
             self._had[mark.number].add(name)
         if mark.outcome != DONE:
             self.behind.setdefault(name, mark)
+            self._lacks[name] = max(self._lacks.get(name, 0), mark.number)
 
     def end(self, number: int) -> None:
         """Everything is said of that write: devices that were not told of are not concerned."""
         self._open.pop(number, None)
         self._had.pop(number, None)
 
-    def equal(self, name: str) -> None:
-        """The device was shown to be as the others, whatever it lacked."""
+    def equal(self, name: str, last: int | None = None) -> None:
+        """The device was shown to be as the others, whatever it lacked of the writes up to ``last``."""
+        if last is not None and self._lacks.get(name, 0) > last:
+            return  # another process has left it out of a later one meanwhile
         self.behind.pop(name, None)
+        self._lacks.pop(name, None)
         for told in self._had.values():
             told.add(name)
 
-    def recover(self) -> None:
-        """Nobody will end what is still open: its devices are in doubt until they are compared."""
-        for number, intent in self._open.items():
+    @property
+    def open(self) -> bool:
+        """Whether a write was begun and not ended."""
+        return bool(self._open)
+
+    def recover(self) -> list[bytes]:
+        """Nobody will end what is still open: its devices are in doubt until they are compared. Gives what says so."""
+        said: list[bytes] = []
+        for number, intent in tuple(self._open.items()):
             for name in intent.devices:
                 if name not in self._had[number]:
-                    self.behind.setdefault(name, Mark(number=number, code=intent.code, outcome=DOUBT))
-        self._open.clear()
-        self._had.clear()
+                    mark = Mark(number=number, code=intent.code, outcome=DOUBT)
+                    self.tell(name, mark)
+                    said.append(mark_line(name, mark))
+            self.end(number)
+            said.append(end_line(number, "in_doubt"))
+        return said
 
     def lines(self) -> list[bytes]:
         """The shortest journal that says the same."""
         found = [header_line(self.salt), _line({"last": self.last})]
-        found += [mark_line(name, mark) for name, mark in self.behind.items()]
+        for name, mark in self.behind.items():
+            found.append(mark_line(name, mark))
+            if self._lacks[name] > mark.number:
+                found.append(mark_line(name, attrs.evolve(mark, number=self._lacks[name])))
         for number, intent in self._open.items():
             found.append(intent_line(intent))
             told = self._had[number]
@@ -140,8 +160,9 @@ def end_line(number: int, result: str) -> bytes:
     return _line({"end": number, "result": result})
 
 
-def equal_line(name: str) -> bytes:
-    return _line({"equal": name})
+def equal_line(name: str, last: int) -> bytes:
+    """``last``: number of the last write that was known when it was shown."""
+    return _line({"equal": name, "write": last})
 
 
 def read(lines: Iterable[bytes]) -> History | None:
@@ -152,13 +173,26 @@ def read(lines: Iterable[bytes]) -> History | None:
             record = json.loads(line)
             if history is None:
                 if record["journal"] != _FORM:
-                    raise ValueError("another form")  # noqa: TRY301 - said below, like every fault of a line
+                    raise ValueError("another form")
                 history = History(bytes.fromhex(record["salt"]))
             else:
                 _take_in(history, record)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        except _WRONG as exc:
             raise JournalDamaged(f"line {number} is no record of a write journal") from exc
     return history
+
+
+def read_on(history: History, lines: Iterable[bytes]) -> int:
+    """Take in what somebody else has appended; gives the number of writes that began. Raises `JournalDamaged`."""
+    begun = 0
+    for line in lines:
+        try:
+            record = json.loads(line)
+            _take_in(history, record)
+        except _WRONG as exc:
+            raise JournalDamaged("what another process has appended is no record of a write journal") from exc
+        begun += "hash" in record
+    return begun
 
 
 def _take_in(history: History, record: dict[str, Any]) -> None:
@@ -167,6 +201,9 @@ def _take_in(history: History, record: dict[str, Any]) -> None:
         if mark.outcome not in OUTCOMES:
             raise ValueError("no outcome")
         history.tell(str(record["device"]), mark)
+    elif "equal" in record:
+        last = record.get("write")
+        history.equal(str(record["equal"]), None if last is None else int(last))
     elif "write" in record:
         slot = record.get("slot")
         history.begin(
@@ -181,8 +218,6 @@ def _take_in(history: History, record: dict[str, Any]) -> None:
         )
     elif "end" in record:
         history.end(int(record["end"]))
-    elif "equal" in record:
-        history.equal(str(record["equal"]))
     else:
         history.last = max(history.last, int(record["last"]))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from config.model import Writes
 
 from .exchange import Exchange
-from .intents import Intent, Mark
+from .intents import History, Intent, Mark
 from .wire.message import field
 
 if TYPE_CHECKING:
@@ -27,11 +27,37 @@ class Journal(Protocol):
 
     def end(self, number: int, result: str) -> None: ...
 
-    def equal(self, name: str) -> None: ...
+    def equal(self, name: str, last: int) -> None:
+        """``last``: number of the last write that was known when it was shown."""
+
+    # Other processes may write to the same devices, and into the same journal: each has to wait for its turn.
+
+    history: History  # what all of them have said so far, as far as it was looked at
+    begun_elsewhere: int  # writes that were heard of, since the start
+
+    def take_turn(self, again: Callable[[], None]) -> bool:
+        """Whether a write may begin, knowing all that was said; if not, ``again`` is called when it may."""
+
+    def give_turn(self) -> None:
+        """After `take_turn`, where no write was begun; `end` gives it back as well."""
+
+    def look(self) -> None:
+        """Take in what others have said."""
 
 
 class NoJournal:
-    """For a group without one: after a crash of the proxy nobody knows what was in doubt."""
+    """For a group without one: after a crash of the proxy nobody knows what was in doubt, and nobody else writes."""
+
+    def __init__(self) -> None:
+        self.history = History(b"")
+        self.begun_elsewhere = 0
+
+    def take_turn(self, again: Callable[[], None]) -> bool:
+        return True
+
+    def give_turn(self) -> None: ...
+
+    def look(self) -> None: ...
 
     def begin(self, intent: Intent, request: bytes, durable: Callable[[bool], None]) -> None:
         durable(True)
@@ -40,7 +66,7 @@ class NoJournal:
 
     def end(self, number: int, result: str) -> None: ...
 
-    def equal(self, name: str) -> None: ...
+    def equal(self, name: str, last: int) -> None: ...
 
 
 class Write:

@@ -20,7 +20,7 @@ from config.model import Nondeterministic, PrimaryLoss, Writes, WritesMode
 from health.state import Health
 
 from .exchange import Exchange
-from .intents import DONE, DOUBT, Intent, Mark
+from .intents import DONE, DOUBT, History, Intent, Mark
 from .session import Session
 from .snapshot import Outcome, Will, WritesSnapshot
 from .succession import ALIVE, Succession, in_sync
@@ -42,7 +42,6 @@ class GroupWrites:
         self.queue: deque[Exchange] = deque()
         self.current: Write | None = None
         self.sequence = 0  # number of the last write
-        self.done = 0  # writes that may have changed key tables, since start
         self.succession = Succession(group, tell)
         self.behind: dict[str, Mark] = {}  # by name: a device may be taken out and come back
         self.results: dict[str, int] = {}
@@ -50,11 +49,26 @@ class GroupWrites:
         self._group = group
         self._tell = tell
         self._pumping = False
+        self._waits_for_turn = False
+        self._done = 0
+        self._heard_of = 0  # writes of other processes that are counted in it
 
     @property
     def under_way(self) -> bool:
         """Whether key tables may be unlike at this moment because a write has reached some of them only."""
+        self._listen()
+        return self.current is not None or self.journal.history.open
+
+    @property
+    def writing(self) -> bool:
+        """Whether one of ours is on its way."""
         return self.current is not None
+
+    @property
+    def done(self) -> int:
+        """Writes that may have changed key tables since the start, those of other processes too."""
+        self._listen()
+        return self._done
 
     def submit(self, exchange: Exchange, now: float) -> None:
         """``exchange`` has its ``deadline`` and ``wait_until``. What was begun is ended without its client too."""
@@ -75,8 +89,10 @@ class GroupWrites:
     def adopt(self, journal: Journal, last: int, behind: dict[str, Mark], now: float) -> None:
         """Use this journal, which says so. Devices that it names are behind, those of the group and those to come."""
         self.journal = journal
+        self._heard_of = journal.begun_elsewhere
         self.sequence = max(self.sequence, last)
         if self.current is not None:  # another journal knows of it; both do now
+            journal.take_turn(_already_on_its_way)
             journal.begin(self.current.intent, self.current.exchange.request, _already_on_its_way)
         for name, mark in self.behind.items():
             journal.tell(name, mark)
@@ -96,6 +112,7 @@ class GroupWrites:
 
     def expire(self, now: float) -> None:
         """What happens because time passes. Call it often."""
+        self._listen()
         if self.behind:
             self._notice_equal()
         write = self.current
@@ -103,7 +120,8 @@ class GroupWrites:
             in_doubt = Outcome.UNKNOWN if write.have else Outcome.TIMEOUT if write.sent_at else Outcome.BUSY
             write.exchange.finish(in_doubt, None)
         if self.queue:
-            held = self.queue[0] if self.current is None else None  # it waits for nothing but a verdict on a device
+            # The first waits for nothing but a verdict on a device, or for other processes.
+            held = None if self.current is not None or self._waits_for_turn else self.queue[0]
             expired = [each for each in self.queue if now >= each.wait_until and each is not held]
             self.queue = deque(each for each in self.queue if now < each.wait_until or each is held)
             for exchange in expired:
@@ -115,7 +133,7 @@ class GroupWrites:
     def snapshot(self) -> WritesSnapshot:
         return WritesSnapshot(
             queued=len(self.queue),
-            under_way=self.current is not None,
+            under_way=self.current is not None or self.journal.history.open,
             last_sequence=self.sequence,
             behind={name: mark.number for name, mark in self.behind.items()},
             in_doubt=tuple(name for name, mark in self.behind.items() if mark.doubtful),
@@ -149,12 +167,25 @@ class GroupWrites:
             while self.current is None and self.queue:
                 exchange = self.queue[0]
                 if not exchange.finished and self._awaited(now, exchange.wait_until):
+                    break
+                self._waits_for_turn = not self.journal.take_turn(self._take_turn)
+                if self._waits_for_turn:
                     return
+                self._listen()
                 self.queue.popleft()
                 if not exchange.finished:
                     self._begin(exchange, now)
+            if self.current is None:
+                self.journal.give_turn()
         finally:
             self._pumping = False
+
+    def _take_turn(self) -> None:
+        self._waits_for_turn = False
+        if self.queue and self.current is None:
+            self._pump(self._group.clock())
+        elif self.current is None:
+            self.journal.give_turn()
 
     def _begin(self, exchange: Exchange, now: float) -> None:
         group = self._group
@@ -241,7 +272,7 @@ class GroupWrites:
             exchange.finish(Outcome.UNKNOWN if write.seen and outcome is not Outcome.LOGIN_LOST else outcome, None)
             self._end(write, "not_sent")
         else:
-            self.done += 1
+            self._done += 1
             self._tell("write in doubt", write=write.number, command=exchange.command.label, device=device.name)
             if write.marks:
                 self._fall_behind(device, write, DOUBT)
@@ -270,7 +301,7 @@ class GroupWrites:
         write.have = 1
         self._has(write.first, write)
         if not (write.alone and stands_alone(write, self._settings)):
-            self.done += 1
+            self._done += 1
             self._leave_behind(write)
         self._tell_client(write)
         self._advance(write)
@@ -369,30 +400,63 @@ class GroupWrites:
 
     def _fall_behind(self, device: Device, write: Write, outcome: str) -> None:
         """It lacks this write, or may: it serves nothing, and nobody goes on talking to it."""
-        if device.name in self.behind:
-            return
         now = self._group.clock()
         mark = Mark(number=write.number, code=write.exchange.command.label, outcome=outcome)
+        self.journal.tell(device.name, mark)  # each time: another process may just have seen it equal without this one
+        if device.name in self.behind:
+            return
         self.behind[device.name] = mark
         device.lacks = mark.number
-        self.journal.tell(device.name, mark)
         self._group.likeness.fell_behind(device, mark.reason, now)
         self._tell("device behind", device=device.name, reason=mark.reason)
         self._group.changed(device)
         for upstream in tuple(device.private):
             upstream.close("its key table is behind")
 
+    def _listen(self) -> None:
+        """What other processes did: numbers go on from theirs, who is behind there is behind here, and back."""
+        journal = self.journal
+        journal.look()
+        history = journal.history
+        if journal.begun_elsewhere != self._heard_of:
+            self._notice_equal()  # shown before these, and no proof for them
+            self._done += journal.begun_elsewhere - self._heard_of
+            self._heard_of = journal.begun_elsewhere
+            self.sequence = max(self.sequence, history.last)
+        if history.behind.keys() != self.behind.keys() and not isinstance(journal, NoJournal):
+            self._follow(history)
+
+    def _follow(self, history: History) -> None:
+        now = self._group.clock()
+        for name, mark in history.behind.items():
+            if name not in self.behind:
+                self.behind[name] = mark
+                for device in self._present(name):
+                    self.enlist(device, now)
+                    self._group.changed(device)
+                    for upstream in tuple(device.private):
+                        upstream.close("its key table is behind")
+        for name in [name for name in self.behind if name not in history.behind]:
+            del self.behind[name]
+            for device in self._present(name):
+                device.tracker.shown_equal(now)
+                self._group.changed(device)
+                self._tell("device equal again", device=name)
+
+    def _present(self, name: str) -> list[Device]:
+        return [device for device in self._group.devices if device.name == name and not device.leaving]
+
     def _notice_equal(self) -> None:
         """Whoever compared a device, or vouched for it, told its tracker."""
         for device in self._group.devices:
             if device.name in self.behind and not device.leaving and not device.tracker.is_behind:
                 del self.behind[device.name]
-                self.journal.equal(device.name)
+                self.journal.equal(device.name, self.sequence)
                 self._tell("device equal again", device=device.name)
 
     def _count(self, result: str) -> None:
         self.results[result] = self.results.get(result, 0) + 1
 
 
-def _already_on_its_way(durable: bool) -> None:
+def _already_on_its_way(*_durable: bool) -> None:
     """Of a write whose journal was exchanged."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,21 +18,25 @@ from balancer.snapshot import ProxyState
 from config.catalogue import load_catalogue
 from config.credentials import CredentialError
 from config.loader import Loaded, load
-from config.model import Config
+from config.model import Bind, Config, Shutdown
 
 from .admin.server import serve_admin
 from .events import Actor, Kind
+from .handover import Inheritance, Line, inherited
 from .installation import data_path, version
 from .lifecycle import Drain
 from .logs import LogHandle, start
-from .notify import Notifier, notifier
+from .notify import notifier
 from .proxy import Proxy
 from .reloading import Reloading
 from .secrecy import forbid_core_dumps
-from .sockets import ADMIN, OfferedSockets, of_systemd
+from .sockets import ADMIN, OfferedSockets, listen_everywhere, of_systemd
+from .upgrade import Succession, Upgrading, obey
 from .wellbeing import Wellbeing
 
 _OF_SIGNALS: Final = Actor(name="whoever may signal the process", source="signal")
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+_LOOK_EVERY: Final = 0.05  # seconds
 _SWITCH_INTERVAL: Final = 0.0005  # seconds: a scrape in its thread must not hold up the loop (the default is 5 ms)
 
 
@@ -45,13 +49,14 @@ def main(path: Path) -> int:
     if loaded.config is None:
         return 1
     try:
-        offered = of_systemd(os.environ, os.getpid())
+        inheritance = inherited(os.environ)
+        offered = of_systemd(os.environ, os.getpid()) if inheritance is None else inheritance.sockets
     except OSError as exc:
         print(f"guardian: cannot start: {exc}", file=sys.stderr)
         return 1
     sys.setswitchinterval(_SWITCH_INTERVAL)
     with start(loaded.config.logs) as logs:
-        return trio.run(_Application(path, loaded, logs, offered, notifier(os.environ)).run)
+        return trio.run(_Application(path, loaded, logs, offered, inheritance).run)
 
 
 async def _drain(drain: Drain, signals: AsyncIterator[int]) -> None:
@@ -69,14 +74,27 @@ async def _drain(drain: Drain, signals: AsyncIterator[int]) -> None:
 
 
 class _Application:
-    def __init__(self, path: Path, loaded: Loaded, logs: LogHandle, offered: OfferedSockets, manager: Notifier) -> None:
+    def __init__(
+        self,
+        path: Path,
+        loaded: Loaded,
+        logs: LogHandle,
+        offered: OfferedSockets,
+        inheritance: Inheritance | None,
+    ) -> None:
+        """``inheritance``: of the process that we take over from."""
         assert loaded.config is not None, "the caller has looked"
         self._path = path
         self._loaded = loaded
         self._config = loaded.config
         self._logs = logs
         self._offered = offered
-        self._manager = manager
+        self._inheritance = inheritance
+        self._manager = notifier(os.environ)
+        self._manager.silent = inheritance is not None
+        self._admin: list[socket.socket] = []
+        self._admin_scope = trio.CancelScope()
+        self._successor: Line | None = None
         self._log = structlog.get_logger()
 
     async def run(self) -> int:
@@ -86,31 +104,16 @@ class _Application:
         try:
             async with trio.open_nursery() as nursery:
                 # Before anything is started: a signal in the middle must find its receiver.
-                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-                    self._proxy = proxy = Proxy(offered=self._offered)
-                    proxy.lines_dropped = lambda: self._logs.dropped
-                    await nursery.start(proxy.run)
-                    proxy.apply(self._config, load_catalogue(self._config.catalogue)[0])
-                    proxy.reloading = Reloading(self._path, self._loaded, proxy, self._reloaded, self._manager)
-                    admin = self._offered.take_all(ADMIN, self._config.admin.bind)
-                    bound = await nursery.start(partial(serve_admin, self._config.admin, proxy, listening=admin))
-                    for unused in self._offered.close():
-                        self._log.warning("a socket was handed over that no listener takes", socket=unused)
-                    proxy.state = ProxyState.SERVING
-                    gc.collect()
-                    gc.freeze()  # a full collection then looks only at what came later
-                    self._log.info("serving", admin=str(bound), listeners=proxy.addresses)
-                    proxy.events.tell(Kind.START, "guardian", "serving", detail=f"version {version() or 'unknown'}")
-                    self._manager.ready()
-                    nursery.start_soon(Wellbeing(proxy, self._manager, os.environ).run)
-                    async for number in signals:
-                        if number == signal.SIGHUP:
-                            nursery.start_soon(proxy.reloading.reload, _OF_SIGNALS)  # a SIGTERM must not wait for it
-                        else:
-                            break
-                    self._manager.stopping()
-                    proxy.events.tell(Kind.STOP, "guardian", "draining", by=_OF_SIGNALS)
-                    await _drain(Drain(proxy, self._config.shutdown), signals)
+                with trio.open_signal_receiver(*_SIGNALS) as signals:
+                    proxy = await self._start(nursery)
+                    await self._until_the_end(proxy, signals, nursery)
+                    if self._successor is not None:
+                        await self._serve_out(proxy, self._successor, signals)
+                        await Drain(proxy, Shutdown(timeout=self._config.shutdown.timeout)).run()
+                    else:
+                        self._manager.stopping()
+                        proxy.events.tell(Kind.STOP, "guardian", "draining", by=_OF_SIGNALS)
+                        await _drain(Drain(proxy, self._config.shutdown), signals)
                     proxy.events.tell(Kind.STOP, "guardian", "stopped")
                     self._log.info("stopped")
                     nursery.cancel_scope.cancel()
@@ -119,6 +122,83 @@ class _Application:
                 print(f"guardian: cannot start: {exc}", file=sys.stderr)
             code = 1
         return code
+
+    async def _start(self, nursery: trio.Nursery) -> Proxy:
+        """Returns when it serves."""
+        config, inheritance = self._config, self._inheritance
+        proxy = Proxy(offered=self._offered, owners=inheritance.owners if inheritance else None)
+        self._proxy = proxy
+        proxy.lines_dropped = lambda: self._logs.dropped
+        proxy.hold_back()
+        await nursery.start(proxy.run)
+        proxy.apply(config, load_catalogue(config.catalogue)[0])
+        proxy.reloading = Reloading(self._path, self._loaded, proxy, self._reloaded, self._manager)
+        succession = None
+        if inheritance is not None:
+            succession = Succession(proxy, self._manager, Line(inheritance.line))
+            await nursery.start(succession.take_over)
+        self._admin = self._offered.take_all(ADMIN, config.admin.bind) or listen_everywhere(config.admin.bind)
+        bound = await nursery.start(self._serve_admin)
+        for unused in self._offered.close():
+            self._log.warning("a socket was handed over that no listener takes", socket=unused)
+        proxy.let_in()
+        proxy.state = ProxyState.SERVING
+        gc.collect()
+        gc.freeze()  # a full collection then looks only at what came later
+        self._log.info("serving", admin=str(bound), listeners=proxy.addresses)
+        proxy.events.tell(Kind.START, "guardian", "serving", detail=f"version {version() or 'unknown'}")
+        if succession is None:
+            self._manager.ready()
+        else:
+            await succession.serving()
+        nursery.start_soon(Wellbeing(proxy, self._manager, os.environ).run)
+        return proxy
+
+    async def _serve_admin(self, *, task_status: trio.TaskStatus[Bind]) -> None:
+        with self._admin_scope:
+            await serve_admin(self._config.admin, self._proxy, listening=self._admin, task_status=task_status)
+
+    async def _until_the_end(self, proxy: Proxy, signals: AsyncIterator[int], tasks: trio.Nursery) -> None:
+        """Until somebody wants it, or another process has taken over."""
+        upgrading = Upgrading(proxy, self._manager, lambda: self._admin)
+        reloading = proxy.reloading
+        assert reloading is not None
+        async with trio.open_nursery() as nursery:
+
+            async def upgrade() -> None:
+                self._successor = await upgrading.hand_over(self._config.upgrade, _OF_SIGNALS)
+                if self._successor is not None:
+                    nursery.cancel_scope.cancel()
+
+            async for number in signals:
+                if number == signal.SIGHUP:
+                    tasks.start_soon(reloading.reload, _OF_SIGNALS)  # a SIGTERM must not wait for it
+                elif number == signal.SIGUSR2:
+                    nursery.start_soon(upgrade)
+                else:
+                    break
+            nursery.cancel_scope.cancel()
+
+    async def _serve_out(self, proxy: Proxy, successor: Line, signals: AsyncIterator[int]) -> None:
+        """Another process is the service: serve those who are here until they leave, or until that takes too long."""
+        settings = self._config.upgrade
+        proxy.state = ProxyState.DRAINING
+        proxy.stop_accepting()
+        self._admin_scope.cancel()
+        proxy.spread_clients(settings.spread)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(obey, successor, proxy)
+
+            async def listen() -> None:
+                async for number in signals:
+                    if number in (signal.SIGTERM, signal.SIGINT):
+                        nursery.cancel_scope.cancel()
+
+            nursery.start_soon(listen)
+            with trio.move_on_after(settings.timeout):
+                while proxy.clients or proxy.handshaking or proxy.owed:
+                    await trio.sleep(_LOOK_EVERY)
+            nursery.cancel_scope.cancel()
 
     def _reloaded(self, config: Config) -> None:
         self._logs.apply(config.logs)

@@ -29,7 +29,6 @@ Held = tuple[bytes, bytes, bytes | None]  # a request: its bytes, code and conte
 _MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no further
 _LONG_CONTEXT = 32_768  # bytes of an AG text that are not repeated where a length must say how long the answer is
 _FORGOTTEN = 5.0  # seconds after its deadline
-_QUIET = 1.0  # seconds without a request: then the next is not already on its way
 _LINGER = 2.0  # seconds for a client to read a last answer
 
 
@@ -105,6 +104,7 @@ class Client(LinkHandler):
         self._stuck_since: float | None = None  # since when it has not taken all that was sent
         self._finished_at: float | None = None
         self._leaves_at: float | None = None  # from then on it goes as soon as it is quiet
+        self._quiet = 0.0  # seconds without a request
 
     def attach(self, link: Link) -> None:
         self.link = link
@@ -368,13 +368,13 @@ class Client(LinkHandler):
         elif self._leaves_at is not None and now >= self._leaves_at:
             self._leave_if_quiet(now)
 
-    def leave_from(self, at: float) -> None:
-        """From that moment on end the connection where nobody will miss it: once nothing was asked for a while."""
-        self._leaves_at = at
+    def leave_from(self, at: float, quiet: float) -> None:
+        """From that moment on end the connection where nobody will miss it: once nothing was asked for ``quiet`` s."""
+        self._leaves_at, self._quiet = at, quiet
 
     def _leave_if_quiet(self, now: float) -> None:
         between_parts = self.route.in_parts or self._decoder.partial
-        if not self._owed and not self.link.unsent and not between_parts and now - self._active_at >= _QUIET:
+        if not self._owed and not self.link.unsent and not between_parts and now - self._active_at >= self._quiet:
             self.end()
 
     def end(self) -> None:

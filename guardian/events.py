@@ -23,6 +23,7 @@ class Kind(enum.Enum):
     START = "start"
     STOP = "stop"
     RELOAD = "reload"
+    UPGRADE = "upgrade"  # another process takes over
     WILL = "will"  # an operator wants something of a device
     DEVICE = "device"  # the belief in a device changed
     FAILOVER = "failover"  # another device stands in for one

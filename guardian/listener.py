@@ -34,6 +34,8 @@ from .sockets import OfferedSockets, address_of, listen
 _ACCEPTS_PER_TURN = 16  # whoever makes room for them gives its descriptor back only after the turn
 _NO_RULE = "no rule of the group matches the client (unmatched: refuse)"
 _NOBODY = "(no certificate)"
+_QUIET = 5.0  # seconds without a request: then the next is hardly on its way already
+_QUIET_SHARE = 0.2  # of the time over which clients are let go, at most
 _PAUSE_WHEN_SHORT = 0.05  # seconds without accepting when descriptors or memory ran out
 
 
@@ -269,9 +271,10 @@ class Listener:
     def spread_clients(self, seconds: float, random: Random) -> None:
         """Each goes when it is quiet, from a moment on within so many seconds that is its own; later ones too."""
         now = self._reactor.clock()
+        quiet = min(_QUIET, seconds * _QUIET_SHARE)
 
         def leave(client: Client) -> None:
-            client.leave_from(now + random.uniform(0.0, seconds))
+            client.leave_from(now + random.uniform(0.0, seconds), quiet)
 
         self._spread = leave
         for client in self.clients:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping
 from random import Random
@@ -31,7 +32,8 @@ from .connected import ClientView, SessionView
 from .descriptors import Descriptors, raise_limit
 from .events import Actor, Events
 from .groups import RunningGroup
-from .journal import WriteJournal, open_journal
+from .journal_file import Owners
+from .journals import Journals, Opened, let_go, share
 from .lessons import Lessons
 from .listener import Listener, Terms
 from .ready import Ready, make_ready
@@ -46,13 +48,19 @@ _SWEEP = 1.0  # seconds between looks at all clients
 class Proxy:
     """Start `run` in a nursery, then `apply` the configuration; `apply` again to reload."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, offered: OfferedSockets | None = None) -> None:
-        """``clock``: seconds, monotonic. ``offered``: sockets that were bound for its listeners."""
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        offered: OfferedSockets | None = None,
+        owners: Owners | None = None,
+    ) -> None:
+        """``clock``: seconds, monotonic. ``offered``: sockets bound for us; ``owners``: of shared journals."""
         self.state = ProxyState.STARTING
         self.reactor = Reactor(clock, self._handler_failed)
         self._started = time.time()
         self._offered = offered or OfferedSockets()
         self._accepting = True
+        self._journals = Journals(owners or Owners())
         self._log = structlog.get_logger()
         self.events = Events()
         self._random = Random()  # noqa: S311 - for jitter only
@@ -108,12 +116,12 @@ class Proxy:
             settings.name: self._groups.get(settings.name) or self._new_group(config, settings, catalogue)
             for settings in config.groups
         }
-        journals: dict[str, WriteJournal | None] = {}
+        journals: Opened = {}
         try:
-            journals = self._journals(config)
+            journals = self._journals.of(config, self._groups)
             listeners, fresh = self._listeners_for(config, groups, sides)
         except OSError:
-            _let_go(journals, self._groups)
+            let_go(journals, self._groups)
             if audit_file is not None:
                 audit_file.close()
             raise
@@ -147,24 +155,12 @@ class Proxy:
             settings, catalogue, bounds, self.reactor, self._keepers, self._random, self._descriptors, self.events
         )
 
-    def _journals(self, config: Config) -> dict[str, WriteJournal | None]:
-        """The write journal of each group; one that is in use stays open. Raises `JournalError`."""
-        journals: dict[str, WriteJournal | None] = {}
-        try:
-            for settings in config.groups:
-                path = settings.writes.journal
-                running = self._groups.get(settings.name)
-                known = None if running is None else running.journal
-                if path is None:
-                    journals[settings.name] = None
-                elif known is not None and known.path == path:
-                    journals[settings.name] = known
-                else:
-                    journals[settings.name] = open_journal(path)
-        except OSError:
-            _let_go(journals, self._groups)
-            raise
-        return journals
+    def share_writes(self) -> Owners:
+        """From now on other processes may write to the same devices, each in its turn; gives what they need for it.
+
+        Raises OSError.
+        """
+        return share(self._groups)
 
     def _listeners_for(
         self, config: Config, groups: Mapping[str, RunningGroup], sides: Mapping[str, ServerSide | None]
@@ -255,6 +251,16 @@ class Proxy:
         return {listener.terms.settings.name: listener.bound for listener in self._listeners.values()}
 
     @property
+    def sockets(self) -> list[tuple[str, socket.socket]]:
+        """What listens, by the listener's name."""
+        return [(listener.terms.settings.name, listener.socket) for listener in self._listeners.values()]
+
+    @property
+    def devices(self) -> list[Group]:
+        """The groups, as they balance."""
+        return [running.group for running in self._groups.values()]
+
+    @property
     def listeners(self) -> tuple[Listener, ...]:
         """Those of the configuration."""
         return tuple(self._listeners.values())
@@ -279,7 +285,7 @@ class Proxy:
     @property
     def owed(self) -> int:
         """How many clients wait for an answer, and groups for the end of a write."""
-        writing = sum(running.group.writes.under_way for running in (*self._groups.values(), *self._former))
+        writing = sum(running.group.writes.writing for running in (*self._groups.values(), *self._former))
         return writing + sum(client.busy for listener in self._all_listeners for client in listener.clients)
 
     def hold_back(self) -> None:
@@ -351,14 +357,6 @@ class Proxy:
 
     def _handler_failed(self, exc: BaseException) -> None:
         self._log.error("a fault of the proxy's own: a connection is given up", exc_info=exc)
-
-
-def _let_go(journals: Mapping[str, WriteJournal | None], running: Mapping[str, RunningGroup]) -> None:
-    """Close those that were opened for a configuration which is not to be."""
-    kept = {group.journal for group in running.values()}
-    for journal in journals.values():
-        if journal is not None and journal not in kept:
-            journal.close()
 
 
 def _for_devices(config: Config) -> int:

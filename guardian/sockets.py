@@ -74,10 +74,10 @@ def listen_everywhere(bind: Bind) -> list[socket.socket]:
     try:
         for found in _found(bind)[: None if bind.port else 1]:
             taken.append(_listening(found, alone=True))
-    except OSError:
+    except OSError as exc:
         for sock in taken:
             sock.close()
-        raise
+        raise OSError(exc.errno, f"{bind}: {exc.strerror}") from exc
     return taken
 
 

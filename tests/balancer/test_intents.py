@@ -57,7 +57,7 @@ def test_every_other_outcome_leaves_it_behind(outcome: str) -> None:
 
 
 def test_a_device_shown_equal_is_behind_no_more_also_not_by_a_write_that_never_ended() -> None:
-    begun, equal = intents.intent_line(intent()), intents.equal_line("b")
+    begun, equal = intents.intent_line(intent()), intents.equal_line("b", 1)
     assert behind(begun, equal) == {"a", "c"}
     assert behind(intents.mark_line("b", mark("missed")), equal) == set()
     assert behind(intents.mark_line("b", mark("missed")), equal, intents.mark_line("b", mark("differs", 2))) == {"b"}
@@ -108,7 +108,7 @@ def test_the_shortest_journal_says_the_same(steps: list[tuple[object, ...]]) -> 
         elif step[0] == "end":
             lines.append(intents.end_line(int(str(step[1])), "ok"))
         else:
-            lines.append(intents.equal_line(str(step[1])))
+            lines.append(intents.equal_line(str(step[1]), 4))
     whole = intents.read(lines)
     assert whole is not None
     short = intents.read(whole.lines())

@@ -482,7 +482,7 @@ class TestEnds:
 
     def test_one_that_is_to_leave_goes_when_it_is_quiet_and_not_before_its_moment(self) -> None:
         talk = Talk()
-        talk.client.leave_from(talk.group.now + 10.0)
+        talk.client.leave_from(talk.group.now + 10.0, quiet=1.0)
         talk.sweep(9.0)
         assert not talk.link.finishing
         talk.say(ask(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -169,8 +170,6 @@ def _over_tls(address: tuple[str, int], context: ssl.SSLContext, requests: bytes
     """Send, say close_notify, and read what still comes, as the standard library's own objects can be made to."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
-    import socket  # noqa: PLC0415
-
     with socket.create_connection(address, timeout=20) as sock:
 
         def turn(act: object) -> object:

@@ -72,7 +72,7 @@ async def running(
         started = Running(process, [])
         nursery.start_soon(_read, process, started.lines)
         try:
-            await started.until("serving")
+            await started.until("serving", 60.0)
             yield started
         finally:
             if process.returncode is None:

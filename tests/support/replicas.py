@@ -26,6 +26,7 @@ class FakeJournal:
         self.history = history
         self.history.recover()
         self.synced = len(self.lines)  # so many would be there after a power cut; the rest may be
+        self.begun_elsewhere = 0
         self.held = False
         self.broken = False
         self._waiting: list[tuple[Intent, Callable[[bool], None]]] = []
@@ -40,19 +41,32 @@ class FakeJournal:
         """The disk has what waits for it, or says that it cannot."""
         waiting, self._waiting = self._waiting, []
         for intent, durable in waiting:
+            self.history.begin(intent)
             if not self.broken:
                 self.lines.append(intents.intent_line(intent))
                 self.synced = len(self.lines)
+            if self.broken:
+                self.history.end(intent.number)
             durable(not self.broken)
 
     def tell(self, name: str, mark: Mark) -> None:
+        self.history.tell(name, mark)
         self.lines.append(intents.mark_line(name, mark))
 
     def end(self, number: int, result: str) -> None:
+        self.history.end(number)
         self.lines.append(intents.end_line(number, result))
 
-    def equal(self, name: str) -> None:
-        self.lines.append(intents.equal_line(name))
+    def equal(self, name: str, last: int) -> None:
+        self.history.equal(name, last)
+        self.lines.append(intents.equal_line(name, last))
+
+    def take_turn(self, again: Callable[[], None]) -> bool:
+        return True
+
+    def give_turn(self) -> None: ...
+
+    def look(self) -> None: ...
 
     def renew(self) -> None:
         """The same in fewer lines, as the real one does when it has grown."""
