@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def _walk(context: click.Context, names: tuple[str, ...]) -> Iterator[tuple[tupl
 
 def _page(context: click.Context, names: tuple[str, ...]) -> str:
     command, title = context.command, "-".join(names)
-    text = (command.help or "").strip()
+    text = inspect.cleandoc(command.help or "")
     made = [
         f'.TH "{title.upper()}" 1 "{_date()}" "Guardian {version() or ""}" "Guardian Manual"',
         f".SH NAME\n{_escaped(title)} \\- {_escaped(command.get_short_help_str(200).rstrip('.'))}",
@@ -136,4 +137,6 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python deploy/manpages.py FOLDER")
     sys.exit(main(Path(sys.argv[1])))

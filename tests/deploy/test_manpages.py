@@ -50,3 +50,8 @@ def test_roff_finds_nothing_wrong(pages: dict[str, str], tmp_path: Path) -> None
     )
     found = [line for line in done.stdout.splitlines() if "referenced manual not found" not in line]
     assert found == []
+
+
+def test_lines_that_are_examples_stay_lines(pages: dict[str, str]) -> None:
+    page = pages["guardian-completion.1"]
+    assert ".nf\n  guardian completion bash > /etc/bash_completion.d/guardian\n" in page
