@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, Place]] = {
     "check": Place("guardian.commands.check", "check", "Say what is wrong with a configuration."),
     "status": Place("guardian.commands.status", "status", "Show groups and devices of a running proxy."),
     "device": Place("guardian.commands.device", "device", "Bring a device in, drain it, or take it out."),
+    "audit": Place("guardian.commands.audit", "audit", "Verify or read the record of what happened."),
     "learn": Place("guardian.commands.learn", "learn", "Watch live traffic and propose configuration from it."),
     "doctor": Place("guardian.commands.doctor", "doctor", "Look for what could go wrong, here and on the devices."),
     "fxpkcs11": Place("guardian.commands.fxpkcs11", "fxpkcs11", "Check a client's fxpkcs11.cfg, or write one."),

@@ -31,7 +31,7 @@ class Kind(enum.Enum):
     LOGIN = "login"  # of a client
     CLIENT = "client"  # a connection was refused
     BLOCKED = "blocked"  # a request was
-    OPERATOR = "operator"  # was refused on the admin port
+    OPERATOR = "operator"  # was refused on the admin port, or did there what is no change
     AUDIT = "audit"  # the record of all this itself
 
 

@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from config.units import format_duration, parse_duration
+from guardian.events import Events, Kind
 from guardian.lessons import LONGEST, SHORTEST, LessonRunning, Lessons
 
 from .message import Request, Response, Role, as_json, refusal
@@ -33,8 +34,9 @@ _ASKED: Final[Schema] = {
 class Learning:
     """The routes of `/learning`."""
 
-    def __init__(self, lessons: Lessons) -> None:
+    def __init__(self, lessons: Lessons, events: Events) -> None:
         self._lessons = lessons
+        self._events = events
         self._log = structlog.get_logger()
         self._renderers = trio.CapacityLimiter(1)
 
@@ -89,6 +91,7 @@ class Learning:
             return refusal(409, str(exc))
         except LookupError as exc:
             return refusal(404, str(exc.args[0]))
+        self._events.tell(Kind.OPERATOR, "learning", "started", by=request.actor, detail=group or "all groups")
         self._log.info(
             "learning", group=group or "all", seconds=seconds, by=request.actor.name, peer=request.actor.source
         )
@@ -96,6 +99,7 @@ class Learning:
 
     async def stop(self, request: Request) -> Response:
         self._lessons.stop()
+        self._events.tell(Kind.OPERATOR, "learning", "stopped", by=request.actor)
         self._log.info("learning is to end", by=request.actor.name, peer=request.actor.source)
         return as_json(200, self._lessons.facts)
 

@@ -69,7 +69,7 @@ def all_routes(proxy: Operable, version: str) -> Sequence[Route]:
         *_Own(proxy, version).routes(),
         *Feed(proxy, version).routes(),
         *page_routes(),
-        *Learning(proxy.lessons).routes(),
+        *Learning(proxy.lessons, proxy.events).routes(),
         *Views(proxy).routes(),
         *TailRoute(proxy).routes(),
     ]

@@ -112,6 +112,9 @@ class SyslogSender:
                         await self._last_words(sock)
         finally:
             self.connected = False
+            if isinstance(sock, ssl.SSLSocket):
+                with suppress(OSError, ValueError):
+                    sock.unwrap()  # says that this is the end, and does not wait for the answer
         self._log.warning("syslog connection lost", reason=self.fault)
 
     async def _last_words(self, sock: socket.socket) -> None:

@@ -64,6 +64,8 @@ class AuditTrail:
         """From now on. What was told before is still written where it was to be."""
         settings = ready.settings
         if self._writer is not None and (settings.file is None or file is not None):
+            where = "are written nowhere" if settings.file is None else f"go to {settings.file}, by other settings"
+            self._events.tell(Kind.AUDIT, "file", "left", detail=f"by a reload: from now on records {where}")
             self._writer.retire()
             self._former.append(self._writer)
             self._writer = None

@@ -208,6 +208,7 @@ async def test_a_reload_moves_the_record_and_what_was_told_before_stays_behind(p
             apply_blindly(world)
         world.proxy.events.tell(Kind.WILL, "payments/later", "ready")
     assert len([record for record in verified(first).records if record.fields["kind"] == "will"]) == 50
+    assert verified(first).records[-1].fields["result"] == "left", "who switches it off cannot do so unseen"
     assert [record.fields["what"] for record in verified(second).records if record.fields["kind"] == "will"] == [
         "payments/after",
         "payments/later",

@@ -40,6 +40,20 @@ async def test_a_lesson_from_start_to_end() -> None:
     assert "sessions, not seen" in after.json["groups"]["payments"]["yaml"]
 
 
+async def test_who_starts_and_stops_it_is_told() -> None:
+    watched = proxy()
+    heard = []
+    watched.events.subscribe(heard.append)
+    async with serving(watched) as bound:
+        await ask(bound, "POST", "/learning", b'{"for": "10m", "group": "payments"}', **JSON)
+        await ask(bound, "POST", "/learning/stop")
+    assert [(event.kind.value, event.what, event.result, event.detail) for event in heard] == [
+        ("operator", "learning", "started", "payments"),
+        ("operator", "learning", "stopped", ""),
+    ]
+    assert {event.source for event in heard} == {"127.0.0.1"}
+
+
 async def test_it_ends_though_nobody_asks() -> None:
     watched = proxy()
     async with serving(watched) as bound:

@@ -285,3 +285,15 @@ def test_who_shortens_it_while_it_is_written_is_told_of(path: Path, kept: int) -
         assert "missing" in str(verified(path).faults[0])
     else:
         assert "goes on from record 4, which is in none of these files" in str(verified(path).notes[0])
+
+
+def test_a_file_that_is_renamed_after_another_process_wrote_the_last(path: Path) -> None:
+    one, other = a_file(path), a_file(path)
+    one.append([facts("a")])
+    other.append([facts("b")])
+    path.rename(path.with_name("audit.log.1"))
+    one.append([facts("c")])
+    one.close()
+    other.close()
+    assert results(path.with_name("audit.log.1"), path) == ["opened", "a", "b", "opened", "c"]
+    assert whole(path.with_name("audit.log.1"), path)
