@@ -92,7 +92,20 @@ def hosts(addresses: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Host]]:
         for number, (name, own) in enumerate(addresses.items()):
             host = Host(namespace(f"{prefix}-{name}"))
             stack.callback(host.end)
-            ip("-n", host.namespace, "link", "add", "eth0", "type", "veth", "peer", "name", f"p{number}", "netns", switch)
+            ip(
+                "-n",
+                host.namespace,
+                "link",
+                "add",
+                "eth0",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                f"p{number}",
+                "netns",
+                switch,
+            )
             ip("-n", switch, "link", "set", f"p{number}", "master", "br0", "up")
             for address in own:
                 ip("-n", host.namespace, "address", "add", address, "dev", "eth0")
