@@ -25,7 +25,7 @@ demo: setup
 
 # The tests run from the sources here, interpreted. Where the data path is compiled, those of its promises run on the
 # installation first: -P keeps this folder behind it. `make soak` has the run of minutes.
-COMPILED := installation failover crosstalk refusals pinned sessions writes context
+COMPILED := installation life failover crosstalk refusals pinned sessions writes context
 PARALLEL := -n $(or $(JOBS),auto) --dist worksteal
 test: setup
 ifeq ($(ARGS),)

@@ -11,14 +11,11 @@ from typing import Final
 import structlog
 import trio
 
-from balancer.transport.handler import LinkHandler
-from balancer.transport.link import Link
-from balancer.transport.reactor import Reactor
-
 from .listener import Listener
 from .logs import RateLimited
 from .notify import Notifier, watchdog_interval
 from .proxy import Proxy
+from .pulse import Pulse
 
 _STATUS_EVERY: Final = 1.0  # seconds
 _COMPLAIN_EVERY: Final = 10.0  # seconds
@@ -47,7 +44,7 @@ class Wellbeing:
             await trio.sleep(_STATUS_EVERY)
 
     async def _feed(self, interval: float) -> None:
-        pulse = _Pulse(self._proxy.reactor)
+        pulse = Pulse(self._proxy.reactor)
         try:
             while True:
                 stuck = [listener.terms.settings.name for listener in self._proxy.listeners if self._hangs(listener)]
@@ -68,40 +65,6 @@ class Wellbeing:
         if before is None or before != listener.turns or listener.socket.fileno() < 0:
             return False
         return not listener.waiting or _readable(listener.socket)
-
-
-class _Pulse(LinkHandler):
-    """A byte that goes through the reactor like those of clients."""
-
-    def __init__(self, reactor: Reactor) -> None:
-        ours, self._far = socket.socketpair()
-        ours.setblocking(False)
-        self._far.setblocking(False)
-        self._reactor = reactor
-        self._on_its_way = False
-        self._link = Link(reactor, ours, self)
-
-    def beat(self) -> None:
-        if not self._on_its_way:
-            self._on_its_way = True
-            self._far.send(b".")
-
-    def felt(self) -> bool:
-        """Whether the last beat came through."""
-        return not self._on_its_way
-
-    def received(self, data: bytes, now: float) -> None:
-        self._on_its_way = False
-
-    def lost(self, reason: str) -> None:
-        """Both ends are ours."""
-
-    def sent_all(self) -> None:
-        """It sends nothing."""
-
-    def close(self) -> None:
-        self._link.close()
-        self._far.close()
 
 
 def status(proxy: Proxy) -> str:
