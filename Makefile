@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements-dev.lock
 
-.PHONY: setup demo test lint check compare soak reference man lock clean
+.PHONY: setup demo test lint check compare soak reference man lock check-deploy clean
 
 setup: $(STAMP)
 
@@ -53,6 +53,10 @@ compare: setup
 soak: setup
 	@$(BIN)/python -m tests.support.jepsen --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) $(ARGS)
 	@$(BIN)/python -m tests.support.upgrading
+
+# Roots of Debian booted with systemd, the package, the container image, two nodes with keepalived: as root, minutes.
+check-deploy: setup
+	@$(BIN)/python -m pytest -m machine -p no:randomly -rs --durations=5 tests/deploy/machine $(ARGS)
 
 # The tables of docs/configuration.md and the JSON Schema for editors, from the model of the configuration.
 reference: setup

@@ -57,5 +57,5 @@ PYTHON
 cp deploy/debian/conffiles "$tree/DEBIAN/"
 for script in postinst prerm postrm; do install -m 755 "deploy/debian/$script" "$tree/DEBIAN/"; done
 chmod -R u=rwX,go=rX "$tree"
-dpkg-deb --root-owner-group -Zxz --build "$tree" "$work" >/dev/null
+dpkg-deb --root-owner-group -Zxz -z1 --build "$tree" "$work" >/dev/null
 ls "$work"/*.deb

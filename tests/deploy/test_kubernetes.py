@@ -197,8 +197,15 @@ def test_probes_ask_what_the_admin_port_answers_without_a_token(
 
 def test_a_pod_may_finish_before_it_is_killed(documents: list[dict[str, Any]], configuration: Config) -> None:
     shutdown = configuration.shutdown
-    needed = shutdown.timeout + getattr(shutdown, "drain_notice", 0.0)
-    assert pod(documents)["terminationGracePeriodSeconds"] >= needed + 5
+    assert pod(documents)["terminationGracePeriodSeconds"] >= shutdown.drain_notice + shutdown.timeout + 5
+
+
+def test_a_pod_that_ends_serves_until_it_is_seen_not_ready(
+    documents: list[dict[str, Any]], configuration: Config
+) -> None:
+    (container,) = pod(documents)["containers"]
+    probe = container["readinessProbe"]
+    assert configuration.shutdown.drain_notice > probe["periodSeconds"] * probe["failureThreshold"]
 
 
 def test_the_container_may_do_nothing(documents: list[dict[str, Any]]) -> None:

@@ -73,7 +73,7 @@ def test_stopping_has_the_time_it_may_take(shipped: Path) -> None:
     config = load(shipped).config
     assert config is not None
     (given,) = re.findall(r"^TimeoutStopSec=(\d+)s$", SERVICE.read_text(), re.MULTILINE)
-    assert int(given) > config.shutdown.timeout + getattr(config.shutdown, "drain_notice", 0.0) + 5
+    assert int(given) > config.shutdown.drain_notice + config.shutdown.timeout + 5
 
 
 def test_the_sockets_are_those_of_the_listeners(shipped: Path) -> None:

@@ -67,6 +67,7 @@ def inside(folder: Path, *command: str, check: bool = True) -> subprocess.Comple
 class Machine:
     folder: Path
     leader: int  # process 1 of it, as seen from here
+    nspawn: subprocess.Popen[bytes]  # ends with the exit code of process 1
 
     def run(self, *command: str, check: bool = True, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """As root in it. Raises CalledProcessError with what it said."""
@@ -108,7 +109,7 @@ def running(folder: Path, *arguments: str) -> Iterator[Machine]:
                 break
             time.sleep(0.05)
         assert leader, "nothing was started"
-        yield Machine(folder, leader)
+        yield Machine(folder, leader, nspawn)
     finally:
         if leader and Path(f"/proc/{leader}").exists():
             os.kill(leader, signal.SIGKILL)  # of a process 1: everything in it goes
