@@ -56,7 +56,7 @@ soak: setup
 
 # Roots of Debian booted with systemd, the package, the container image, two nodes with keepalived: as root, minutes.
 check-deploy: setup
-	@$(BIN)/python -m pytest -m machine -p no:randomly -rs --durations=5 tests/deploy/machine $(ARGS)
+	@$(BIN)/python -m pytest -m machine -n 2 --dist loadfile -rs --durations=5 tests/deploy/machine $(ARGS)
 
 # The tables of docs/configuration.md and the JSON Schema for editors, from the model of the configuration.
 reference: setup

@@ -12,11 +12,13 @@ work=build/debian
 tree=$work/tree
 rm -rf "$work" && mkdir -p "$tree/DEBIAN"
 
+# uv takes a second where pip takes half a minute; an environment made by uv has no pip.
 install_wheels() {
-    if [ -x "$BIN/pip" ]; then
-        "$BIN/pip" install --quiet --disable-pip-version-check --no-compile --target "$tree/usr/lib/guardian-hsm" "$@"
-    else
+    if command -v uv >/dev/null 2>&1; then
         uv pip install --quiet --python "$BIN/python" --target "$tree/usr/lib/guardian-hsm" "$@"
+    else
+        "$BIN/python" -m pip install --quiet --disable-pip-version-check --no-compile \
+            --target "$tree/usr/lib/guardian-hsm" "$@"
     fi
 }
 set -- "${WHEELS:-build/wheel}"/*.whl

@@ -39,7 +39,7 @@ def root(packages: Sequence[str]) -> Path:
     tar = CACHE / f"{release}-{'-'.join(packages)}.tar"
     if not tar.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        half = tar.with_suffix(".half.tar")
+        half = tar.with_suffix(f".{os.getpid()}.tar")
         subprocess.run(
             ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", release, str(half)],
             check=True, capture_output=True, text=True, timeout=400,
