@@ -34,9 +34,8 @@ install -D -m 644 deploy/systemd/guardian.service "$tree/usr/lib/systemd/system/
 install -D -m 644 deploy/systemd/guardian.socket "$tree/usr/lib/systemd/system/guardian.socket"
 install -D -m 644 deploy/systemd/guardian.sysusers "$tree/usr/lib/sysusers.d/guardian.conf"
 doc=$tree/usr/share/doc/guardian-hsm
-install -D -m 644 LICENSE "$doc/copyright"
-install -m 644 README.md docs/*.md "$doc"
-gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
+install -D -m 644 deploy/debian/copyright "$doc/copyright"
+install -m 644 README.md CHANGELOG.md docs/*.md "$doc"
 "$BIN/python" deploy/manpages.py "$tree/usr/share/man/man1" && gzip -9n "$tree"/usr/share/man/man1/*.1
 
 "$BIN/python" - "$tree/DEBIAN/control" <<'PYTHON'
