@@ -36,6 +36,13 @@ install -D -m 644 deploy/systemd/guardian.sysusers "$tree/usr/lib/sysusers.d/gua
 doc=$tree/usr/share/doc/guardian-hsm
 install -D -m 644 deploy/debian/copyright "$doc/copyright"
 install -m 644 README.md CHANGELOG.md docs/*.md "$doc"
+complete() {
+    mkdir -p "$(dirname "$tree/usr/share/$2")"
+    "$BIN/python" -c 'from guardian.cli import main; main()' completion "$1" >"$tree/usr/share/$2"
+}
+complete bash bash-completion/completions/guardian
+complete zsh zsh/vendor-completions/_guardian
+complete fish fish/vendor_completions.d/guardian.fish
 "$BIN/python" deploy/manpages.py "$tree/usr/share/man/man1" && gzip -9n "$tree"/usr/share/man/man1/*.1
 
 "$BIN/python" - "$tree/DEBIAN/control" <<'PYTHON'

@@ -69,6 +69,9 @@ def test_a_package_installs_checks_and_goes_away(installed: Path, pki: PkiFiles)
     checked = inside(installed, "env", f"CREDENTIALS_DIRECTORY={KEYS}", "guardian", "check", CONFIG, check=False)
     assert checked.returncode == 0, checked.stdout
     assert (installed / "usr/share/man/man1/guardian.1.gz").exists()
+    for shell in ("bash-completion/completions/guardian", "zsh/vendor-completions/_guardian",
+                  "fish/vendor_completions.d/guardian.fish"):  # fmt: skip
+        assert "_GUARDIAN_COMPLETE" in (installed / "usr/share" / shell).read_text()
     assert (installed / "etc/guardian/keys").stat().st_mode & 0o777 == 0o700
 
     inside(installed, "dpkg", "-r", "guardian-hsm")
