@@ -11,7 +11,7 @@ import attrs
 from .model import Bind, Config, Device, Group, Listener
 from .problems import join
 
-_RESTART: Final = ("admin.bind", "workers")
+_RESTART: Final = ("admin.bind", "admin.buckets", "workers")
 _T = TypeVar("_T", Listener, Group, Device)
 _OF_CONFIG: Final = ("admin", "workers", "catalogue", "errors", "logs", "audit", "shutdown", "upgrade")
 

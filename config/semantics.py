@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Hashable, Iterable
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
 from . import audit_rules, identity_rules, ping_request, session_rules, tls_rules, writes_rules
 from .catalogue import Catalogue
@@ -18,6 +19,8 @@ from .problems import Place, Report
 from .structure import Draft
 from .units import format_duration
 from .values import nearest
+
+_MOST_BUCKETS: Final = 50  # each is a series for each command of each group
 
 
 def check(config: Draft, catalogue: Catalogue, report: Report) -> None:
@@ -219,6 +222,8 @@ def _clients(group: Draft, catalogue: Catalogue, report: Report) -> None:
 
 
 def _admin(admin: Draft, report: Report) -> None:
+    if admin.known("buckets"):
+        _buckets(admin, report)
     if not admin.known("bind", "token_file", "tls"):
         return
     tls = admin.values["tls"]
@@ -228,6 +233,18 @@ def _admin(admin: Draft, report: Report) -> None:
             admin.at("bind"),
             f"is {admin.values['bind']}, which others can reach: needs token_file, or tls with ca, or to be loopback",
         )
+
+
+def _buckets(admin: Draft, report: Report) -> None:
+    """They rise, and are few enough for the histograms of all commands."""
+    bounds = admin.values["buckets"]
+    for lower, upper in pairwise(bounds):
+        if upper <= lower:
+            problem = f"has {format_duration(upper)} after {format_duration(lower)}, must rise"
+            report.error(admin.at("buckets"), problem)
+            return
+    if not 1 <= len(bounds) <= _MOST_BUCKETS:
+        report.error(admin.at("buckets"), f"has {len(bounds)} bounds, must have 1 to {_MOST_BUCKETS}")
 
 
 def _loopback(host: str) -> bool:

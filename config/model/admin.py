@@ -21,4 +21,4 @@ class Admin:
     buckets: tuple[Seconds, ...] = (
         0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
     )  # fmt: skip
-    """of the duration histograms"""
+    """the bounds of all duration histograms, rising, 50 at most; the alerts name `250ms`; a change needs a restart"""

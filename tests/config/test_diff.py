@@ -53,6 +53,7 @@ def test_comments_and_ways_to_write_are_no_change(tmp_path: Path) -> None:
         ("workers: 1", "logs: {level: debug}", "logs.level: changed"),
         ("workers: 1", "errors: {busy: {text: LATER}}", "errors.busy.text: changed"),
         ("127.0.0.1:9190", "127.0.0.1:9191", "admin.bind: changed, needs a restart"),
+        ("127.0.0.1:9190", "127.0.0.1:9190\n  buckets: [1ms, 1s]", "admin.buckets: changed, needs a restart"),
     ],
 )
 def test_one_change_is_one_line(tmp_path: Path, old: str, new: str, line: str) -> None:

@@ -194,6 +194,22 @@ MISTAKES_OF_RULES = {
     # the rest
     "catalogue missing": ("workers: 1", "catalogue: none.yaml", 1, "(file)", "cannot be read"),
     "bucket of zero": ("admin:\n", "admin:\n  buckets: [1ms, 0s]\n", 35, "admin.buckets[1]", "more than 0s"),
+    "buckets that fall": (
+        "admin:\n",
+        "admin:\n  buckets: [1ms, 5ms, 2ms]\n",
+        35,
+        "admin.buckets",
+        "has 2ms after 5ms, must rise",
+    ),
+    "a bucket twice": ("admin:\n", "admin:\n  buckets: [1ms, 1ms]\n", 35, "admin.buckets", "1ms after 1ms, must rise"),
+    "no bucket": ("admin:\n", "admin:\n  buckets: []\n", 35, "admin.buckets", "has 0 bounds, must have 1 to 50"),
+    "more buckets than anybody looks at": (
+        "admin:\n",
+        f"admin:\n  buckets: {[f'{n}ms' for n in range(1, 52)]}\n",
+        35,
+        "admin.buckets",
+        "has 51 bounds",
+    ),
     "log level": ("workers: 1", "logs: {level: verbose}", 36, "logs.level", "one of debug, info"),
 }
 
