@@ -120,6 +120,11 @@ class Client(LinkHandler):
         return len(self._owed)
 
     @property
+    def completion(self) -> int:
+        """The number of the answer that is being delivered; for whoever is told of it."""
+        return self._group.delivered
+
+    @property
     def kind(self) -> str:
         return self.route.kind
 

@@ -21,7 +21,7 @@ from balancer.view import group_snapshot
 from config import model
 from config.catalogue import Catalogue
 from config.expiry import revocation_lists
-from config.model import Admin, Config
+from config.model import Config
 
 from . import connected
 from .answers import Answers
@@ -72,7 +72,7 @@ class Proxy:
         self.reloading: Reloading | None = None  # set by whoever knows the file
         self.certificates: Mapping[str, float] = {}  # file -> when it, or its CRL, ends, Unix time
         self._lists: frozenset[str] = frozenset()
-        self._loop_delay = Histogram(Admin().buckets)
+        self._loop_delay: Histogram | None = None  # known with the first configuration
         self.lines_dropped: Callable[[], int] = lambda: 0  # of the log, which is not ours
         self.reloads = {"ok": 0, "failed": 0}
         self.completions = Completions(self._running_groups, clock)
@@ -147,6 +147,7 @@ class Proxy:
         self._descriptors.reserve(_for_devices(config))
         self.certificates = ready.certificates
         self._lists = revocation_lists(config)
+        self._loop_delay = self._loop_delay or Histogram(config.admin.buckets)
         self.config = config
 
     def _new_group(self, config: Config, settings: model.Group, catalogue: Catalogue) -> RunningGroup:
@@ -212,7 +213,7 @@ class Proxy:
             certificates=dict(self.certificates),
             reloads=dict(self.reloads),
             revocation_lists=self._lists,
-            loop_delay=self._loop_delay.snapshot(),
+            loop_delay=None if self._loop_delay is None else self._loop_delay.snapshot(),
             lines_dropped=self.lines_dropped(),
             audit=self.audit.snapshot(),
         )
@@ -333,7 +334,8 @@ class Proxy:
             due = clock() + step
             await trio.sleep(step)
             now = clock()
-            self._loop_delay.record(max(now - due, 0.0))
+            if self._loop_delay is not None:
+                self._loop_delay.record(max(now - due, 0.0))
             step = EXPIRE_EVERY
             for running in (*self._groups.values(), *self._former):
                 try:
@@ -345,7 +347,8 @@ class Proxy:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP)
-            self._loop_delay.fold()
+            if self._loop_delay is not None:
+                self._loop_delay.fold()
             for listener in self._all_listeners:
                 listener.sweep(self.reactor.clock())
             for running in self._former:

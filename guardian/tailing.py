@@ -32,6 +32,7 @@ class Line(NamedTuple):
     ms: float  # from the request read to the answer written
     device_ms: float | None  # how much of that the device had it
     resent: int
+    completion: int  # the group's number of the answer, as exemplars of metrics say it
 
 
 @attrs.frozen(kw_only=True)
@@ -93,6 +94,7 @@ class Tail:
                 round(seconds * 1000, 3),
                 round(exchange.device_seconds * 1000, 3) if exchange.device is not None else None,
                 exchange.resent,
+                known.completion,
             )
         )
         if len(self._lines) == 1:

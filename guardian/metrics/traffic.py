@@ -7,12 +7,14 @@ from typing import Final
 
 from prometheus_client.core import Metric
 
-from balancer.snapshot import GroupSnapshot
+from balancer.snapshot import GroupSnapshot, Outcome
 
 from .families import add_all, as_exemplar, counter, gauge, histogram, observe
 
 # Shown as 0 before the first one: rate() cannot see the step from "no series" to 1.
+_OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
 _RETRY_REASONS: Final = ("not_written", "lost", "timeout", "bad_answer")
+_LOGIN_RESULTS: Final = ("ok", "refused", "limited", "replayed", "replay_refused", "expired")
 _WRITE_RESULTS: Final = ("ok", "refused", "short", "in_doubt", "not_sent", "rejected")
 
 
@@ -37,7 +39,7 @@ def _requests(groups: Iterable[GroupSnapshot]) -> Iterator[Metric]:
     )
     for group in groups:
         for command in group.commands:
-            for outcome, count in command.outcomes.items():
+            for outcome, count in {**dict.fromkeys(_OUTCOMES, 0), **command.outcomes}.items():
                 latest = command.latest.get(outcome)
                 shown = None if latest is None else as_exemplar(latest, "client", "device")
                 requests.add_metric((group.name, command.command, outcome), count, exemplar=shown)
@@ -82,7 +84,7 @@ def _clients_state(groups: Iterable[GroupSnapshot]) -> Iterator[Metric]:
         would_block.add_metric((group.name,), group.would_block)
         pinned.add_metric((group.name,), sum(group.pinned.values()))  # its keys are the clients' choice
         sessions.add_metric((group.name,), group.sessions)
-        add_all(logins, (group.name,), group.logins)
+        add_all(logins, (group.name,), group.logins, _LOGIN_RESULTS)
     yield from (would_block, pinned, sessions, logins)
 
 

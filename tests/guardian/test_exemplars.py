@@ -84,6 +84,16 @@ def test_device_and_proxy_show_the_same_request(talk: Talk) -> None:
     assert (of_proxy.labels["device"], of_proxy.value) == ("a", pytest.approx(0))
 
 
+def test_a_write_is_no_exemplar_of_a_device_since_its_time_is_that_of_several(talk: Talk) -> None:
+    said(talk, 0.05, b"[AOGPKS;]")
+    assert talk.group.group.commands.find(b"GPKS").is_write
+    fold(talk)
+    group = shown(talk)
+    assert exemplars(group, "guardian_device_duration_seconds_bucket") == []
+    (of_command,) = exemplars(group, "guardian_request_duration_seconds_bucket")
+    assert of_command.labels["device"] == "a"
+
+
 def test_who_was_refused_stands_at_the_count(talk: Talk) -> None:
     said(talk, 0.001)
     talk.say(b"[AOGPKD;BBsecret;]")

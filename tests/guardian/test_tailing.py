@@ -43,7 +43,7 @@ def test_a_line_says_who_what_where_and_how_long_and_no_value() -> None:
     watch.says(b"[AOECHO;AGCanary;]", 0.25)
     [line] = watch.lines()
     assert line == Line(
-        1_790_000_000.0, "payments", None, "192.0.2.9", "ECHO", "a", "ok", 250.0, 250.0, 0
+        1_790_000_000.0, "payments", None, "192.0.2.9", "ECHO", "a", "ok", 250.0, 250.0, 0, 1
     )  # fmt: skip
     assert "Canary" not in str(line)
 
