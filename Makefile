@@ -49,8 +49,15 @@ check: lint test
 compare: setup
 	@$(BIN)/python -m loadtest.compare $(ARGS)
 
-# A nemesis for minutes, and the checkers over everybody's journals afterwards; `make soak SEED=7 SECONDS=600`.
+# p99 of requests with a hundred scrapes a second and twenty dashboards, and without, in turns; wants a quiet machine.
+.PHONY: onlookers
+onlookers: setup
+	@$(BIN)/python -m loadtest.onlookers $(ARGS)
+
+# 20,000 hostile connections to the admin port; then a nemesis for minutes, and the checkers over everybody's journals
+# afterwards; `make soak SEED=7 SECONDS=600`.
 soak: setup
+	@$(BIN)/python -m tests.support.hostile --connections 20000 $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.support.jepsen --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) $(ARGS)
 	@$(BIN)/python -m tests.support.upgrading
 

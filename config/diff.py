@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from .model import Bind, Config, Device, Group, Listener
+from .model import Bind, Config, Device, Group, Listener, UnixBind
 from .problems import join
 
 _RESTART: Final = ("admin.bind", "admin.buckets", "workers")
@@ -142,7 +142,7 @@ def _changed(old: Any, new: Any, path: str = "") -> Iterator[str]:
     """The paths of what differs, as deep as there are sections; a list counts as one value."""
     if old == new:
         return
-    if type(old) is type(new) and attrs.has(type(old)) and type(old) is not Bind:
+    if type(old) is type(new) and attrs.has(type(old)) and type(old) not in (Bind, UnixBind):
         for field in attrs.fields(type(old)):
             yield from _changed(getattr(old, field.name), getattr(new, field.name), join(path, field.name))
     elif isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -27,7 +27,7 @@ def expiries(tls: ListenerTls | DeviceTls | AdminTls) -> Mapping[str, float]:
         return found
     for path in tls.ca:
         found[str(path)] = _first(load_certificates([path]))
-    for path in () if isinstance(tls, AdminTls) else tls.crl:
+    for path in tls.crl:
         ends = [crl.next_update_utc for crl in load_crls([path])]
         known = [end.timestamp() for end in ends if end is not None]
         if known:

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from . import writes_rules
 from .credentials import CredentialError, load_certificates, load_credentials, load_crls
-from .model import TlsMode
+from .model import TlsMode, UnixBind
 from .problems import Place, Report
 from .structure import Draft
 
@@ -38,11 +38,20 @@ def check_files(config: Draft, report: Report, now: datetime) -> None:
     if config.known("audit"):
         _check_audit(config.values["audit"], report)
     admin = config.values.get("admin")
-    if admin is not None and admin.values.get("token_file") is not None:
-        place = admin.at("token_file")
-        if _readable(admin.values["token_file"], place, report):
-            _private(admin.values["token_file"], place, report)
-            _not_empty(admin.values["token_file"], place, report)
+    if admin is not None:
+        _check_admin(admin, report)
+
+
+def _check_admin(admin: Draft, report: Report) -> None:
+    named = [(admin, "token_file"), *((token, "file") for token in admin.sections("tokens"))]
+    for section, field in named:
+        path, place = section.values.get(field), section.at(field)
+        if path is not None and _readable(path, place, report):
+            _private(path, place, report)
+            _not_empty(path, place, report)
+    bind = admin.values.get("bind")
+    if isinstance(bind, UnixBind) and not bind.path.parent.is_dir():
+        report.error(admin.at("bind"), f"names {bind.path}, whose folder does not exist, must be in one that does")
 
 
 def _check_journal(writes: Draft, report: Report, *, needed: bool) -> None:

@@ -39,6 +39,7 @@ _NAMES: Final[Mapping[Any, str]] = {
     str: "text",
     Path: "path",
     model.Bind: "host:port",
+    model.UnixBind: "unix:path",
 }
 _ENVIRONMENT: Final = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*\}", "description": "${env:NAME}"}
 _PATTERNS: Final = {
@@ -279,7 +280,7 @@ def _scalar_schema(hint: Any) -> dict[str, Any]:
     if unit in _PATTERNS:
         written: dict[str, Any] = {"type": "string", "pattern": _PATTERNS[str(unit)]}
         return {"anyOf": [written, {"type": "integer", "minimum": 1}]} if unit == "size" else written
-    if base in (model.Bind, Path):
+    if base in (model.Bind, model.UnixBind, Path):
         return {"type": "string", "minLength": 1}
     made: dict[str, Any] = {"type": {bool: "boolean", int: "integer", float: "number", str: "string"}[base]}
     if base is str:  # what looks like a number is text where text is wanted

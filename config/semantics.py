@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable
 from itertools import pairwise
 from typing import Any, Final
 
-from . import audit_rules, identity_rules, ping_request, session_rules, tls_rules, writes_rules
+from . import admin_rules, audit_rules, identity_rules, ping_request, session_rules, tls_rules, writes_rules
 from .catalogue import Catalogue
 from .function_rules import check_functions, check_nested
 from .model import DEFAULT_ERRORS, Bind, GroupType, Role
@@ -40,6 +40,7 @@ def check(config: Draft, catalogue: Catalogue, report: Report) -> None:
     writes_rules.check_journals(groups, report)
     if config.known("admin"):
         _admin(config.values["admin"], report)
+        admin_rules.check(config.values["admin"], report)
     if config.known("audit"):
         audit_rules.check(config.values["audit"], groups, report)
     if config.known("shutdown"):
@@ -77,7 +78,7 @@ def _binds(listeners: list[Draft], admin: Draft | None, report: Report) -> None:
     """No two of them listen on one port of one address; port 0 is a free one each time."""
     seen: list[tuple[Bind, Place]] = []
     for draft in [*listeners, *([admin] if admin is not None else [])]:
-        if not draft.known("bind"):
+        if not draft.known("bind") or not isinstance(draft.values["bind"], Bind):
             continue
         bind: Bind = draft.values["bind"]
         place = draft.at("bind")
@@ -228,10 +229,11 @@ def _admin(admin: Draft, report: Report) -> None:
         return
     tls = admin.values["tls"]
     mutual = tls is not None and (not tls.known("ca") or tls.values["ca"])
-    if not _loopback(admin.values["bind"].host) and admin.values["token_file"] is None and not mutual:
+    tokens = admin.values["token_file"] is not None or not admin.known("tokens") or admin.values["tokens"]
+    if isinstance(admin.values["bind"], Bind) and not (_loopback(admin.values["bind"].host) or tokens or mutual):
         report.error(
             admin.at("bind"),
-            f"is {admin.values['bind']}, which others can reach: needs token_file, or tls with ca, or to be loopback",
+            f"is {admin.values['bind']}, which others can reach: needs token_file or tokens, or tls with ca",
         )
 
 

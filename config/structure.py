@@ -17,7 +17,7 @@ from typing import Any, Final, get_args, get_origin
 
 import attrs
 
-from .model import Bind, Name
+from .model import Bind, Name, UnixBind
 from .problems import WHOLE_FILE, Place, Report, join, one_line
 from .values import WrongValueError, expected, nearest, read_value
 from .yaml_source import Entry, Mapping, Node, Scalar, Sequence, shown
@@ -90,7 +90,7 @@ def hints_of(kind: type[Any]) -> dict[str, Any]:
 
 def is_section(hint: Any) -> bool:
     """Whether a type is written as a section with keys; an address is one scalar."""
-    return hint is not Bind and attrs.has(hint)
+    return hint not in (Bind, UnixBind) and attrs.has(hint)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
@@ -185,7 +185,7 @@ class Reader:
             return None
         if is_section(hint):
             return self.section(hint, node, place)
-        if get_origin(hint) in _UNIONS:
+        if get_origin(hint) in _UNIONS and hint != Bind | UnixBind:
             return self._word_or_list(hint, node, place)
         if get_origin(hint) is tuple:
             return self._list(get_args(hint)[0], node, place)

@@ -17,7 +17,7 @@ from cattrs import Converter
 from msgspec import Meta
 
 from . import units
-from .model import Bind
+from .model import Bind, UnixBind
 from .yaml_source import Scalar, shown
 
 # Bounded, because int() refuses more than some thousand digits and float() would give infinity.
@@ -41,6 +41,8 @@ def read_value(scalar: Scalar, hint: Any, folder: Path) -> Any:
         raise WrongValueError(f"is empty, must be {expected(hint)}: give it, or leave the key out")
     if hint is Path:
         return _path(scalar, folder)
+    if hint == _ANY_BIND:
+        return _any_bind(scalar, folder)
     return _CONVERTER.structure(scalar, hint)
 
 
@@ -61,6 +63,8 @@ def expected(hint: Any) -> str:
     return _WORDS.get(base, "a value")
 
 
+_ANY_BIND: Final[Any] = Bind | UnixBind
+_LONGEST_UNIX: Final = 107  # bytes of a socket's path that Linux takes
 _WORDS: Final[dict[Any, str]] = {
     bool: "true or false",
     int: "a whole number",
@@ -68,6 +72,7 @@ _WORDS: Final[dict[Any, str]] = {
     str: "text",
     Path: "the path of a file",
     Bind: units.BIND_FORM,
+    _ANY_BIND: f"{units.BIND_FORM}, or unix: and a path, such as unix:/run/guardian/admin.sock",
 }
 
 
@@ -156,6 +161,18 @@ def _str(scalar: Scalar, _: Any) -> str:
 def _bind(scalar: Scalar, _: Any) -> Bind:
     bind: Bind = _parsed(scalar, units.parse_bind)
     return bind
+
+
+def _any_bind(scalar: Scalar, folder: Path) -> Bind | UnixBind:
+    kind, colon, path = scalar.text.partition(":")
+    if (kind, colon) != ("unix", ":"):
+        return _bind(scalar, Bind)
+    if not path or "\0" in path:
+        raise WrongValueError("has no path after unix:, must be such as unix:/run/guardian/admin.sock")
+    whole = folder / path
+    if len(str(whole).encode("utf-8", "surrogateescape")) > _LONGEST_UNIX:
+        raise WrongValueError(f"is a path of more than {_LONGEST_UNIX} bytes, which no socket may have: give a shorter")
+    return UnixBind(path=whole)
 
 
 def _path(scalar: Scalar, folder: Path) -> Path:

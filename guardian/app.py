@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,9 @@ from balancer.snapshot import ProxyState
 from config.catalogue import load_catalogue
 from config.credentials import CredentialError
 from config.loader import Loaded, load
-from config.model import Bind, Config, Shutdown
+from config.model import Bind, Config, Shutdown, UnixBind
 
+from .admin.listening import listen_admin
 from .admin.server import serve_admin
 from .events import Actor, Kind
 from .handover import Inheritance, Line, inherited
@@ -30,7 +31,7 @@ from .notify import notifier
 from .proxy import Proxy
 from .reloading import Reloading
 from .secrecy import forbid_core_dumps
-from .sockets import ADMIN, OfferedSockets, listen_everywhere, of_systemd
+from .sockets import ADMIN, OfferedSockets, of_systemd
 from .upgrade import Succession, Upgrading, obey
 from .wellbeing import Wellbeing
 
@@ -93,6 +94,7 @@ class _Application:
         self._manager = notifier(os.environ)
         self._manager.silent = inheritance is not None
         self._admin: list[socket.socket] = []
+        self._forget_admin: Callable[[], None] = lambda: None
         self._admin_scope = trio.CancelScope()
         self._successor: Line | None = None
         self._log = structlog.get_logger()
@@ -137,7 +139,9 @@ class _Application:
         if inheritance is not None:
             succession = Succession(proxy, self._manager, Line(inheritance.line))
             await nursery.start(succession.take_over)
-        self._admin = self._offered.take_all(ADMIN, config.admin.bind) or listen_everywhere(config.admin.bind)
+        self._admin = self._offered.take_all(ADMIN, config.admin.bind)
+        if not self._admin:
+            self._admin, self._forget_admin = listen_admin(config.admin)
         bound = await nursery.start(self._serve_admin)
         for unused in self._offered.close():
             self._log.warning("a socket was handed over that no listener takes", socket=unused)
@@ -154,9 +158,13 @@ class _Application:
         nursery.start_soon(Wellbeing(proxy, self._manager, os.environ).run)
         return proxy
 
-    async def _serve_admin(self, *, task_status: trio.TaskStatus[Bind]) -> None:
-        with self._admin_scope:
-            await serve_admin(self._config.admin, self._proxy, listening=self._admin, task_status=task_status)
+    async def _serve_admin(self, *, task_status: trio.TaskStatus[Bind | UnixBind]) -> None:
+        try:
+            with self._admin_scope:
+                await serve_admin(self._config.admin, self._proxy, listening=self._admin, task_status=task_status)
+        finally:
+            if self._successor is None:  # else the socket is in use
+                self._forget_admin()
 
     async def _until_the_end(self, proxy: Proxy, signals: AsyncIterator[int], tasks: trio.Nursery) -> None:
         """Until somebody wants it, or another process has taken over."""

@@ -166,12 +166,12 @@ class GroupRules:
         ``identity`` is None for a client without a certificate; no rule matches it.
         """
         for match, rules in self._clients:
-            if identity is not None and _matches(match, identity):
+            if identity is not None and matches(match, identity):
                 return rules
         return None if self._refuse_unmatched else self._common
 
 
-def _matches(match: model.Match, identity: Identity) -> bool:
+def matches(match: model.Match, identity: Identity) -> bool:
     return (
         match.common_name in (None, identity.common_name)
         and (match.san is None or match.san in identity.sans)

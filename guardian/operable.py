@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from balancer.snapshot import ProxySnapshot, Will
     from config.model import Config
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from .connected import ClientView, SessionView
     from .events import Actor, Events
     from .lessons import Lessons
+    from .ready import Ready
     from .reloading import Reloading
 
 
@@ -33,6 +36,10 @@ class Operable(Protocol):
     @property
     def reloading(self) -> Reloading | None:
         """None where it was not started from a file."""
+
+    @property
+    def adopters(self) -> list[Callable[[Ready], None]]:
+        """Who is given each configuration that a reload has made ready; they must not fail."""
 
     def snapshot(self) -> ProxySnapshot: ...
 

@@ -63,6 +63,7 @@ class Proxy:
         self._journals = Journals(owners or Owners())
         self._log = structlog.get_logger()
         self.events = Events()
+        self.adopters: list[Callable[[Ready], None]] = []  # who else has a part in what a reload makes the running one
         self._random = Random()  # noqa: S311 - for jitter only
         self._groups: dict[str, RunningGroup] = {}
         self._former: list[RunningGroup] = []  # taken out, with devices that still have something outstanding
@@ -126,6 +127,8 @@ class Proxy:
                 audit_file.close()
             raise
         # From here on nothing fails.
+        for adopter in self.adopters:
+            adopter(ready)
         self.audit.adopt(ready.audit, audit_file)
         for settings in config.groups:
             groups[settings.name].keep_journal(journals[settings.name])

@@ -11,6 +11,7 @@ from config.catalogue import Catalogue
 from config.expiry import expiries
 from config.model import Config
 
+from .admin.keys import Keys, read_keys
 from .audit.settings import AuditReady, audit_ready
 from .contact import Contact, contact
 
@@ -23,6 +24,7 @@ class Ready:
     sides: Mapping[str, ServerSide | None]  # by listener; None: clear
     audit: AuditReady
     certificates: Mapping[str, float]  # file -> when it, or its CRL, ends, Unix time
+    keys: Keys  # of the admin port
 
 
 def make_ready(config: Config, catalogue: Catalogue) -> Ready:
@@ -34,6 +36,7 @@ def make_ready(config: Config, catalogue: Catalogue) -> Ready:
         sides={listener.name: server_side(listener.tls) for listener in config.listeners},
         audit=audit_ready(config.audit),
         certificates=_expiries(config),
+        keys=read_keys(config.admin),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import ssl
 from collections.abc import Callable, Container, Iterator, Mapping
 from functools import wraps
@@ -17,6 +18,7 @@ import click
 
 ADMIN: Final = "http://127.0.0.1:9190"
 _LONGEST: Final = 16_777_216  # bytes of an answer
+_UNIX: Final = "unix:"
 _TIMEOUT: Final = 10.0  # seconds for one request
 _SILENCE: Final = 20.0  # seconds: a stream that is alive says so every five
 
@@ -111,6 +113,8 @@ class Remote:
         hint = "Is `guardian run` running, and is this its admin.bind? Say another with --admin or GUARDIAN_ADMIN."
         if isinstance(exc, ConnectionError) and not isinstance(exc, ConnectionRefusedError):
             hint = "Does it want https, or --certificate and --key?"  # TLS 1.3 refuses by closing
+        if isinstance(exc, PermissionError):
+            hint = "The mode of that socket (admin.mode) does not let this user in."
         return UnreachableError(f"cannot reach the proxy at {self.admin}: {why}. {hint}")
 
     def _judge(self, code: int, body: bytes, told: Container[int]) -> dict[str, Any]:
@@ -135,6 +139,8 @@ class Remote:
             connection.close()
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
+        if self.admin.startswith(_UNIX):
+            return _UnixConnection(self.admin[len(_UNIX) :], timeout=timeout)
         parts = urlsplit(self.admin)
         host = parts.hostname or ""
         if self.tls is not None:
@@ -160,11 +166,24 @@ def _query(query: Mapping[str, str | int | None]) -> str:
     return f"?{urlencode(given)}" if given else ""
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP through a socket in the file system; its Host is `localhost`."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 def admin_options(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options that say where the proxy is; it gets a `Remote` as its first argument."""
 
     @click.option("--admin", envvar="GUARDIAN_ADMIN", default=ADMIN, show_default=True, metavar="URL",
-                  help="Where the proxy's admin port is; also GUARDIAN_ADMIN.")  # fmt: skip
+                  help="Where the proxy's admin port is: http, https, or unix:PATH; also GUARDIAN_ADMIN.")  # fmt: skip
     @click.option("--token-file", envvar="GUARDIAN_TOKEN_FILE", type=click.Path(path_type=Path), metavar="FILE",
                   help="Holds the admin token; also GUARDIAN_TOKEN_FILE.")  # fmt: skip
     @click.option("--ca", type=click.Path(path_type=Path), metavar="FILE",
@@ -203,13 +222,17 @@ def remote_for(
 
 
 def _check_address(admin: str) -> None:
+    if admin.startswith(_UNIX) and len(admin) > len(_UNIX):
+        return
     try:
         parts = urlsplit(admin)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and parts.path in ("", "/")
     except ValueError:
         good = False
     if not good:
-        raise click.BadParameter(f"{admin!r} is no address like {ADMIN}", param_hint="'--admin'")
+        raise click.BadParameter(
+            f"{admin!r} is no address like {ADMIN} or {_UNIX}/run/guardian/admin.sock", param_hint="'--admin'"
+        )
 
 
 def _read_token(file: Path | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from config.model import Bind
+from config.model import Bind, UnixBind
 
 ADMIN: Final = "admin"  # the name of the admin port's sockets; listeners have their own
 _BACKLOG: Final = 1024
@@ -32,18 +32,18 @@ class OfferedSockets:
     def __init__(self, offered: Iterable[Offered] = ()) -> None:
         self._offered = list(offered)
 
-    def take(self, name: str, bind: Bind) -> socket.socket | None:
+    def take(self, name: str, bind: Bind | UnixBind) -> socket.socket | None:
         """The socket of that address, or else of that name; None where there is none."""
         wanted = _addresses(bind) if self._offered else set()
         for offered in self._offered:
             if _place(offered.socket) in wanted:
                 return self._out(offered)
         for offered in self._offered:
-            if offered.name == name and (offered.moves or not bind.port):
+            if offered.name == name and (offered.moves or (isinstance(bind, Bind) and not bind.port)):
                 return self._out(offered)
         return None
 
-    def take_all(self, name: str, bind: Bind) -> list[socket.socket]:
+    def take_all(self, name: str, bind: Bind | UnixBind) -> list[socket.socket]:
         """Every one of them."""
         taken = []
         while (sock := self.take(name, bind)) is not None:
@@ -138,7 +138,9 @@ def _place(sock: socket.socket) -> object:
     return place[:2] if isinstance(place, tuple) else place
 
 
-def _addresses(bind: Bind) -> set[object]:
+def _addresses(bind: Bind | UnixBind) -> set[object]:
+    if isinstance(bind, UnixBind):
+        return {str(bind.path)}
     with contextlib.suppress(OSError):
         return {found[4][:2] for found in _found(bind)}
     return set()

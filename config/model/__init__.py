@@ -4,7 +4,7 @@ Durations are seconds and sizes are bytes here; units exist only in the YAML fil
 resolves them against the file's folder. Every default is stated here and nowhere else.
 """
 
-from .admin import Admin
+from .admin import Admin, AdminClient, AdminRole, AdminToken
 from .answers import DEFAULT_ERRORS, ErrorText, Refusal
 from .audit import Audit, OnFailure, Sync, Syslog
 from .device import Device, Role
@@ -15,12 +15,15 @@ from .listener import Framing, Limits, Listener
 from .process import Config, Logs, Shutdown, Upgrade
 from .sessions import LoginRule, Sessions
 from .tls import AdminTls, DeviceTls, ListenerTls, TlsMode, Verify
-from .values import Bind, Bytes, Code, Count, FieldValue, Name, Port, Rate, Seconds, SecondsOrZero, Share, Tag
+from .values import Bind, Bytes, Code, Count, FieldValue, Name, Port, Rate, Seconds, SecondsOrZero, Share, Tag, UnixBind
 from .writes import Nondeterministic, PrimaryLoss, Writes, WritesMode
 
 __all__ = [
     "Admin",
+    "AdminClient",
+    "AdminRole",
     "AdminTls",
+    "AdminToken",
     "Audit",
     "Balancing",
     "Bind",
@@ -76,6 +79,7 @@ __all__ = [
     "Upgrade",
     "Tag",
     "TlsMode",
+    "UnixBind",
     "Verify",
     "Writes",
     "WritesMode",

@@ -83,3 +83,5 @@ class AdminTls:
     """a file with the password of the key, on one line"""
     ca: tuple[Path, ...] = ()
     """given: clients must show a certificate of these CAs"""
+    crl: tuple[Path, ...] = ()
+    """revocation lists, PEM or DER; one past its next update refuses everyone"""

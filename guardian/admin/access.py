@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from config.model import Match
 from guardian.events import Actor
+from guardian.functions import matches
 
 from .message import UNNAMED, Request, Response, Role, refusal
 
@@ -36,15 +38,23 @@ class Access:
     """The rules of one admin server.
 
     `tokens`: with any, each request but those for open routes must bring one. `names`: the hosts by which the server
-    may be called, beside the address that a connection came to.
+    may be called, beside the address that a connection came to. `clients`: what a certificate may do, the first match
+    counts; without any, each may do everything.
     """
 
-    def __init__(self, *, tokens: Sequence[Token], names: Collection[str]) -> None:
+    def __init__(
+        self, *, tokens: Sequence[Token], names: Collection[str], clients: Sequence[tuple[Match, Role]] = ()
+    ) -> None:
         self._tokens = tuple(tokens)
+        self._clients = tuple(clients)
         self._names = frozenset(name.lower() for name in names)
 
     def recognise(self, request: Request) -> Request:
         """The request with who asks and what they may do: what its connection says, narrowed by its token."""
+        if self._clients and request.client is not None:
+            client = request.client
+            by_certificate = next((role for match, role in self._clients if matches(match, client)), Role.OPEN)
+            request = attrs.evolve(request, role=Role(min(by_certificate, request.role)))
         if not self._tokens:
             return request
         found = self._token(request)

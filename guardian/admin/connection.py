@@ -11,6 +11,7 @@ import h11
 import structlog
 import trio
 
+from balancer.transport.peers import Peer
 from guardian.events import Actor
 
 from .dispatch import Conversation
@@ -21,6 +22,7 @@ from .room import Room
 HEAD_LIMIT: Final = 16_384  # bytes of request line and headers
 BODY_LIMIT: Final = 65_536
 _CHUNK: Final = 8_192
+_PIECE: Final = 65_536  # bytes written, and over TLS encrypted, at once
 
 _HARDENING: Final = {
     "Cache-Control": "no-store",
@@ -61,6 +63,13 @@ class Guest:
     role: Role  # what they may do at most; a token may be asked for as well
     secure: bool  # over TLS
     local_host: str  # the address that they connected to
+    client: Peer | None = None  # whose certificate
+
+    def over_tls(self, client: Peer | None) -> Guest:
+        if client is None:
+            return attrs.evolve(self, secure=True)
+        actor = Actor(name=client.common_name or client.fingerprint, source=self.actor.source)
+        return attrs.evolve(self, secure=True, actor=actor, client=client)
 
 
 class Connection:
@@ -168,6 +177,7 @@ class Connection:
             local_host=self._guest.local_host,
             actor=self._guest.actor,
             role=self._guest.role,
+            client=self._guest.client,
         )
 
     async def _work_out(self, request: Request) -> Response | Conversation:
@@ -196,7 +206,11 @@ class Connection:
         if head:
             await self._deliver(start, h11.EndOfMessage())
         else:
-            await self._deliver(start, h11.Data(data=response.body), h11.EndOfMessage())
+            body = response.body
+            await self._deliver(start, h11.Data(data=response.body[:_PIECE]))
+            for begin in range(_PIECE, len(body), _PIECE):  # between two of them requests have their turn
+                await self._deliver(h11.Data(data=body[begin : begin + _PIECE]))
+            await self._deliver(h11.EndOfMessage())
 
     async def _write_on(self, response: Response, request: Request) -> None:
         """Chunks as they come; nothing else follows on this connection."""

@@ -55,6 +55,11 @@ class Dispatcher:
             return _wrong_method(list(methods))
         return await self._take(request, wanted)
 
+    def welcome(self, request: Request) -> bool:
+        """Whether one that was answered before still would be."""
+        methods, _ = self.table.find(request.path)
+        return self._turn_away(self.access.recognise(request), methods.get(request.method)) is None
+
     def _turn_away(self, request: Request, route: Route | None) -> tuple[str, Response] | None:
         """Why not, in a word, and what the client hears. A path that is not there is only for those who may look."""
         wanted = Role.VIEW if route is None else route.role
@@ -87,6 +92,8 @@ class Dispatcher:
         assert route.talk is not None, "a route has one of them"
         if request.method == "HEAD" or (request.header("upgrade") or "").lower() != "websocket":
             return refusal(426, f"{route.path} is a WebSocket", Upgrade="websocket")
+        if request.header("sec-websocket-version") != "13":
+            return refusal(426, "this server speaks version 13 of WebSocket", Sec_WebSocket_Version="13")
         return Conversation(request=request, talk=route.talk)
 
     def _tell(self, request: Request, route: Route | None, why: str) -> None:

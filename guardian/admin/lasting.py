@@ -56,20 +56,21 @@ async def converse(stream: trio.abc.Stream, seen: bytes, conversation: Conversat
     whole = _Replayed(stream, seen, write)
     try:
         async with trio.open_nursery() as nursery:
-            asked = await wrap_server_stream(nursery, whole, max_message_size=_MESSAGE)
+            with trio.fail_after(write):  # where it finds fault with the request it would wait for another
+                asked = await wrap_server_stream(nursery, whole, max_message_size=_MESSAGE)
             proposed = SUBPROTOCOL in asked.proposed_subprotocols
             socket = await asked.accept(subprotocol=SUBPROTOCOL if proposed else None)
             try:
                 await conversation.talk(conversation.request, socket)
-            except ConnectionClosed:
+            except* ConnectionClosed:
                 pass
-            except Exception as exc:  # noqa: BLE001 (one conversation is lost, not the server)
-                structlog.get_logger().error("admin conversation failed", exc_info=exc)
+            except* Exception as group:  # noqa: BLE001 (one conversation is lost, not the server)
+                structlog.get_logger().error("admin conversation failed", exc_info=group)
             with trio.move_on_after(write):
                 await socket.aclose()
             nursery.cancel_scope.cancel()
-    except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
-        pass  # the client is gone
+    except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+        pass  # the client is gone, or was none
 
 
 class _Replayed(trio.abc.Stream):

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import attrs
 
 from guardian.events import Actor
+from guardian.functions import Identity
 
 
 class Role(enum.IntEnum):
@@ -40,6 +41,7 @@ class Request:
     local_host: str = "127.0.0.1"  # the address that the client connected to
     actor: Actor = _NOBODY  # who asks; a handler that changes something passes it on
     role: Role = Role.OPEN  # what they may do, at most
+    client: Identity | None = None  # whose certificate came with the connection
     parts: Mapping[str, str] = attrs.field(factory=dict)  # the named parts of the route's path
 
     @property

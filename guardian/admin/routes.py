@@ -27,17 +27,17 @@ from datetime import UTC, datetime
 from typing import Final
 
 import structlog
-import trio
 
 from balancer.snapshot import Will
-from guardian import metrics
 from guardian.operable import Operable
 
 from .feed import Feed
 from .learning import Learning
 from .message import Request, Response, Role, as_json, refusal
+from .openapi import document
 from .page import page_routes
 from .route import Route, Schema
+from .scrapes import Scrapes
 from .status import device_status, status, unready
 from .tail import TailRoute
 from .views import Views
@@ -65,7 +65,7 @@ _DEVICE: Final[Schema] = {
 
 
 def all_routes(proxy: Operable, version: str) -> Sequence[Route]:
-    return [
+    routes = [
         *_Own(proxy, version).routes(),
         *Feed(proxy, version).routes(),
         *page_routes(),
@@ -73,6 +73,27 @@ def all_routes(proxy: Operable, version: str) -> Sequence[Route]:
         *Views(proxy).routes(),
         *TailRoute(proxy).routes(),
     ]
+    routes.append(_openapi(routes, version))
+    return routes
+
+
+def _openapi(routes: Sequence[Route], version: str) -> Route:
+    """The document of them all, itself among them; made when somebody asks first."""
+    made: list[Response] = []
+
+    async def handler(_request: Request) -> Response:
+        if not made:
+            made.append(as_json(200, document([*routes], version)))
+        return made[0]
+
+    return Route(
+        method="GET",
+        path="/openapi.json",
+        role=Role.VIEW,
+        summary="This document: all routes, as OpenAPI 3.1",
+        handler=handler,
+        gives={"type": "object"},
+    )
 
 
 class _Own:
@@ -82,7 +103,7 @@ class _Own:
         self._proxy = proxy
         self._version = version
         self._log = structlog.get_logger()
-        self._renderers = trio.CapacityLimiter(1)  # a second one would only fight the first for the interpreter
+        self._scrapes = Scrapes(proxy.snapshot, version)
 
     def routes(self) -> list[Route]:
         return [
@@ -145,10 +166,7 @@ class _Own:
         return as_json(200, {**status(self._proxy.snapshot(), self._version), **process})
 
     async def _metrics(self, request: Request) -> Response:
-        async with self._renderers:
-            snapshot = self._proxy.snapshot()  # on the loop, and only once it is our turn
-            accept = request.header("accept") or ""
-            body, kind = await trio.to_thread.run_sync(metrics.render, snapshot, self._version, accept)
+        body, kind = await self._scrapes.text(request.header("accept") or "")
         return Response(status=200, content_type=kind, body=body)
 
     async def _set_will(self, request: Request) -> Response:

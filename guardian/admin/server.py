@@ -3,80 +3,129 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final
 
 import structlog
 import trio
 
 from balancer.transport.peers import Peer, PeerRefused
-from config.model import Admin, Bind
+from config.credentials import CredentialError
+from config.model import Admin, Bind, UnixBind
 from guardian.events import Actor
 from guardian.installation import version
 from guardian.logs import RateLimited
 from guardian.operable import Operable
-from guardian.sockets import listen_everywhere
+from guardian.ready import Ready
 
-from .access import Access, Token, is_loopback
+from .access import Access, is_loopback
 from .connection import Connection, Guest, Times
-from .dispatch import Dispatcher
-from .message import ANYONE, LOOPBACK, Role
+from .dispatch import Conversation, Dispatcher
+from .keys import ROLES, Keys, read_keys
+from .listening import listen_admin, uid_of_peer
+from .message import ANYONE, LOOPBACK, Request, Response, Role, refusal
 from .room import Room
 from .route import Table
 from .routes import all_routes
 from .tls import AdminSide
+
+_PATIENT = Times()
+_UNIX: Final = "unix"  # in place of an address
 
 
 async def serve_admin(
     admin: Admin,
     proxy: Operable,
     *,
-    times: Times = Times(),  # noqa: B008 (frozen)
+    times: Times = _PATIENT,
     listening: Sequence[socket.socket] = (),
-    task_status: trio.TaskStatus[Bind] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[Bind | UnixBind] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the admin port until cancelled; reports the address it listens on, with the real port.
+    """An `AdminServer` that follows the proxy's reloads; parameters and errors as there."""
+    server = AdminServer(admin, await trio.to_thread.run_sync(read_keys, admin), proxy, times)
 
-    ``listening``: sockets that it has already; they are closed in the end, like those it binds where there are none.
+    def adopt(ready: Ready) -> None:
+        server.adopt(ready.config.admin, ready.keys)
 
-    Raises OSError when the port or the token file cannot be had, CredentialError when a file of its TLS cannot be used,
-    ValueError when what is asked for is unsafe. Cancelling closes every connection at once.
-    """
-    side = AdminSide(admin.tls) if admin.tls else None
-    token = _read_token(admin)
-    mutual = admin.tls is not None and bool(admin.tls.ca)
-    if token is None and not mutual and not is_loopback(admin.bind.host):
-        raise ValueError(f"admin.bind {admin.bind} is open to other machines: give it a token_file or tls with ca")
-    tokens = [] if token is None else [Token(name="operator", role=Role.OPERATE, secret=token)]
-    access = Access(tokens=tokens, names=[admin.bind.host, *(side.names if side else ())])
-    table = Table(all_routes(proxy, version() or "unknown"))
-    server = _Server(Dispatcher(table, access, proxy.events), side, times)
-    listeners = [
-        trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in listening or listen_everywhere(admin.bind)
-    ]
+    proxy.adopters.append(adopt)
     try:
-        async with trio.open_nursery() as nursery:
-            for listener in listeners:
-                nursery.start_soon(server.accept, listener, nursery)
-            port = listeners[0].socket.getsockname()[1]
-            task_status.started(Bind(host=admin.bind.host, port=port))
+        await server.serve(listening, task_status=task_status)
     finally:
-        for listener in listeners:
-            listener.socket.close()
+        proxy.adopters.remove(adopt)
 
 
-class _Server:
+class AdminServer:
     """Accepts and bounds connections. When there is no room, the one that has waited longest for its client goes."""
 
-    def __init__(self, dispatcher: Dispatcher, side: AdminSide | None, times: Times) -> None:
-        self._dispatcher = dispatcher
-        self._side = side
+    def __init__(self, admin: Admin, keys: Keys, proxy: Operable, times: Times = _PATIENT) -> None:
+        self._admin = admin
+        self._keys = keys
         self._times = times
         self._room = Room()
+        self._open_to_others = False
         self._log = structlog.get_logger()
         self._accept_faults = RateLimited()
         self._client_faults = RateLimited()
+        table = Table(all_routes(proxy, version() or "unknown"))
+        self._dispatcher = Dispatcher(table, _access(admin, keys), proxy.events)
 
-    async def accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+    def adopt(self, admin: Admin, keys: Keys) -> None:
+        """Let in who may come from now on, and end the streams of who may not any more; never raises.
+
+        Where the port listens stays as it is. What would leave it open to others is not adopted.
+        """
+        if self._open_to_others and not _protected(keys):
+            self._log.error("the admin port keeps its tokens and certificates until a restart: it is open to others")
+            return
+        if isinstance(self._admin.bind, UnixBind) and admin.bind == self._admin.bind and admin.mode != self._admin.mode:
+            with suppress(OSError):
+                self._admin.bind.path.chmod(int(admin.mode, 8))
+        self._admin, self._keys = admin, keys
+        self._dispatcher.access = _access(admin, keys)
+        for scope, request in self._room.lasting:
+            if not self._still_good(request) or not self._dispatcher.welcome(request):
+                scope.cancel()
+
+    async def serve(
+        self,
+        listening: Sequence[socket.socket] = (),
+        *,
+        task_status: trio.TaskStatus[Bind | UnixBind] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled, which closes every connection at once; reports where it listens, with the real port.
+
+        ``listening``: sockets that are bound already; they are closed in the end. Raises OSError when the address
+        cannot be had, CredentialError when it is open to others and nothing protects it.
+        """
+        with self._listening(listening) as sockets:
+            self._open_to_others = any(_reaches_others(each) for each in sockets)
+            if self._open_to_others and not _protected(self._keys):
+                raise CredentialError(
+                    f"admin.bind {self._admin.bind} is open to other machines: give it token_file, or tls with ca"
+                )
+            async with trio.open_nursery() as nursery:
+                for each in sockets:
+                    listener = trio.SocketListener(trio.socket.from_stdlib_socket(each))
+                    nursery.start_soon(self._accept, listener, nursery)
+                bind = self._admin.bind
+                if isinstance(bind, Bind) and isinstance(place := sockets[0].getsockname(), tuple):
+                    bind = Bind(host=bind.host, port=place[1])
+                task_status.started(bind)
+
+    @contextmanager
+    def _listening(self, given: Sequence[socket.socket]) -> Iterator[Sequence[socket.socket]]:
+        sockets, forget = (list(given), None) if given else listen_admin(self._admin)
+        try:
+            yield sockets
+        finally:
+            if forget is not None:
+                forget()
+            for each in sockets:
+                each.close()
+
+    async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
         while True:
             try:
                 stream = await listener.accept()
@@ -107,29 +156,33 @@ class _Server:
             stream.socket.close()
 
     async def _serve(self, plain: trio.SocketStream) -> None:
-        local, peer = plain.socket.getsockname()[0], plain.socket.getpeername()[0]
+        guest = _guest(plain)
         stream: trio.abc.Stream = plain
-        client: Peer | None = None
-        if self._side is not None:
-            shaken = await self._shake_hands(self._side, plain, peer)
+        if self._keys.side is not None and plain.socket.family != socket.AF_UNIX:
+            shaken = await self._shake_hands(self._keys.side, plain, guest.actor.source)
             if shaken is None:
                 return
-            stream, client = shaken
-        connection = Connection(
-            stream,
-            self._dispatcher.answer,
-            room=self._room,
-            times=self._times,
-            guest=Guest(
-                actor=Actor(name=_name(client, peer), source=peer),
-                role=Role.OPERATE,
-                secure=self._side is not None,
-                local_host=local,
-            ),
-        )
+            stream, guest = shaken[0], guest.over_tls(shaken[1])
+        connection = Connection(stream, self._answer, room=self._room, times=self._times, guest=guest)
         await connection.serve()
         with trio.move_on_after(self._times.linger):
             await stream.aclose()
+
+    async def _answer(self, request: Request) -> Response | Conversation:
+        if not self._still_good(request):
+            return refusal(403, "this connection is not good enough any more: make a new one", Connection="close")
+        return await self._dispatcher.answer(request)
+
+    def _still_good(self, request: Request) -> bool:
+        """Whether its connection would be let in now: a certificate may have ended, or a reload have asked for one."""
+        side = self._keys.side
+        if request.actor.source == _UNIX:
+            return True
+        if side is None or not request.secure:
+            return side is None and not request.secure
+        if not isinstance(request.client, Peer):
+            return not self._keys.mutual
+        return side.passes(request.client, time.time())
 
     async def _shake_hands(
         self, side: AdminSide, plain: trio.SocketStream, peer: str
@@ -144,17 +197,30 @@ class _Server:
         return None
 
 
-def _name(client: Peer | None, address: str) -> str:
+def _access(admin: Admin, keys: Keys) -> Access:
+    host = admin.bind.host if isinstance(admin.bind, Bind) else "localhost"
+    names = [host, *(keys.side.names if keys.side is not None else ())]
+    clients = [(client.match, ROLES[client.role]) for client in admin.clients]
+    return Access(tokens=keys.tokens, names=names, clients=clients)
+
+
+def _protected(keys: Keys) -> bool:
+    return bool(keys.tokens) or keys.mutual
+
+
+def _reaches_others(listening: socket.socket) -> bool:
+    return listening.family != socket.AF_UNIX and not is_loopback(listening.getsockname()[0])
+
+
+def _guest(plain: trio.SocketStream) -> Guest:
     """Who comes, as far as the connection says."""
-    if client is not None:
-        return client.common_name or client.fingerprint
-    return LOOPBACK if is_loopback(address) else ANYONE
-
-
-def _read_token(admin: Admin) -> bytes | None:
-    if admin.token_file is None:
-        return None
-    token = admin.token_file.read_bytes().strip()
-    if not token:
-        raise ValueError(f"{admin.token_file}: the admin token is empty")
-    return token
+    if plain.socket.family == socket.AF_UNIX:
+        uid = uid_of_peer(plain.socket)  # type: ignore[arg-type]
+        actor, local = Actor(name=f"uid {uid}", source=_UNIX), "localhost"
+    else:
+        try:
+            local, peer = plain.socket.getsockname()[0], plain.socket.getpeername()[0]
+        except OSError as exc:
+            raise trio.BrokenResourceError("the client was gone before its accept") from exc
+        actor = Actor(name=LOOPBACK if is_loopback(peer) else ANYONE, source=peer)
+    return Guest(actor=actor, role=Role.OPERATE, secure=False, local_host=local)

@@ -7,7 +7,7 @@ import time
 import trio
 from cryptography import x509
 
-from balancer.transport.peers import Peer
+from balancer.transport.peers import Peer, PeerRefused
 from balancer.transport.tls import ServerSide, server_side
 from config.credentials import load_credentials
 from config.model import AdminTls, ListenerTls, TlsMode
@@ -24,12 +24,26 @@ class AdminSide:
         mode = TlsMode.MUTUAL if tls.ca else TlsMode.SERVER
         side = server_side(
             ListenerTls(
-                mode=mode, certificate=tls.certificate, key=tls.key, key_password_file=tls.key_password_file, ca=tls.ca
+                mode=mode,
+                certificate=tls.certificate,
+                key=tls.key,
+                key_password_file=tls.key_password_file,
+                ca=tls.ca,
+                crl=tls.crl,
             )
         )
         assert side is not None, "only a clear listener has none"
         self._side: ServerSide = side
         self.names = _names(load_credentials(tls.certificate, tls.key, tls.key_password_file).certificate)
+
+    def passes(self, client: Peer, now: float) -> bool:
+        """Whether a client of an earlier handshake, perhaps by other files, would be let in at `now` (Unix time)."""
+        try:
+            if self._side.policy is not None:
+                self._side.policy.recheck(client, now)
+        except PeerRefused:
+            return False
+        return True
 
     async def handshake(self, plain: trio.SocketStream) -> tuple[trio.SSLStream[trio.SocketStream], Peer | None]:
         """The stream, and who the client is if it had to show a certificate.

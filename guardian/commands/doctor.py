@@ -17,7 +17,7 @@ from guardian.remote import RefusedError, Remote, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from config.model import AdminTls, Bind, Config, Device, DeviceTls, Group, ListenerTls
+    from config.model import Admin, AdminTls, Config, Device, DeviceTls, Group, ListenerTls
     from guardian.doctor.finding import Finding
     from guardian.doctor.judgement import Running
 
@@ -126,10 +126,10 @@ def _remote(config: Config, admin: str | None, token_file: Path | None) -> Remot
     import ssl  # noqa: PLC0415
 
     settings = config.admin
-    file = token_file or settings.token_file
+    file = token_file or settings.token_file or next((token.file for token in settings.tokens), None)
     token = file.read_text("ascii").strip() if file is not None else None
     if admin is None:
-        admin = f"{'https' if settings.tls is not None else 'http'}://{_reachable(settings.bind)}"
+        admin = _reachable(settings)
     context = None
     if admin.startswith("https:"):
         context = ssl.create_default_context()
@@ -141,9 +141,15 @@ def _remote(config: Config, admin: str | None, token_file: Path | None) -> Remot
     return Remote(admin=admin, token=token, tls=context)
 
 
-def _reachable(bind: Bind) -> str:
+def _reachable(admin: Admin) -> str:
+    from config.model import UnixBind  # noqa: PLC0415
+
     wild = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
-    return f"{wild[bind.host]}:{bind.port}" if bind.host in wild else str(bind)
+    if isinstance(admin.bind, UnixBind):
+        return str(admin.bind)
+    host = wild.get(admin.bind.host)
+    place = str(admin.bind) if host is None else f"{host}:{admin.bind.port}"
+    return f"{'https' if admin.tls is not None else 'http'}://{place}"
 
 
 def _look_at_machine(config: Config, running: Running, findings: _Told) -> None:

@@ -4,6 +4,6 @@ Names, types and labels are a promise to dashboards and alerts; `docs/operations
 bounded set of values: a command outside the catalogue is already `other` in the snapshot.
 """
 
-from .rendering import render
+from .rendering import content_type, render
 
-__all__ = ["render"]
+__all__ = ["content_type", "render"]

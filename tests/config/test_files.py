@@ -261,6 +261,13 @@ def test_token_must_hold_something(pki: Pki) -> None:
     assert pki.load(text).problems == ()
 
 
+def test_tokens_of_the_admin_are_read_and_a_socket_needs_its_folder(pki: Pki) -> None:
+    text = EXAMPLE.replace("admin:\n", "admin:\n  tokens: [{name: a, role: view, file: pki/none}]\n")
+    assert pki.one(text)[:3] == (35, "admin.tokens.a.file", "error")
+    text = EXAMPLE.replace("127.0.0.1:9190", "unix:none/admin.sock")
+    assert pki.one(text)[:3] == (35, "admin.bind", "error")
+
+
 def test_files_of_the_admin_are_read_too(pki: Pki) -> None:
     text = EXAMPLE.replace("admin:\n", "admin:\n  tls: {certificate: pki/none.crt}\n")
     assert pki.one(text)[:3] == (35, "admin.tls.certificate", "error")

@@ -29,6 +29,7 @@ from config.model import (
     Retries,
     Role,
     TlsMode,
+    UnixBind,
     Verify,
 )
 from config.problems import Place, Report
@@ -231,6 +232,12 @@ def test_errors_are_merged_key_by_key_over_the_defaults(tmp_path: Path) -> None:
 def test_error_numbers_may_swap_places(tmp_path: Path) -> None:
     config = loaded(tmp_path, EXAMPLE + "errors: {busy: {number: 901}, blocked: {number: 904}}\n")
     assert config.errors[Refusal.BLOCKED].number == 904
+
+
+def test_admin_may_be_a_socket_in_the_file_system(tmp_path: Path) -> None:
+    admin = loaded(tmp_path, EXAMPLE.replace("127.0.0.1:9190", "unix:admin.sock\n  mode: 0660")).admin
+    assert (admin.bind, admin.mode) == (UnixBind(path=tmp_path / "admin.sock"), "0660")
+    assert str(admin.bind) == f"unix:{tmp_path}/admin.sock"
 
 
 def test_admin_may_be_reached_by_others_with_a_token_or_mutual_tls(tmp_path: Path) -> None:

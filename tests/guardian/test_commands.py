@@ -16,22 +16,22 @@ import structlog
 import trio
 
 from balancer.snapshot import Will
-from config.model import Admin, Bind, Role
+from config.model import Admin, Bind, Role, UnixBind
 from guardian.cli import execute
 from health.state import Health
 from tests.support import operable
-from tests.support.admin_port import LOOPBACK, serving
+from tests.support.admin_port import LOOPBACK, serving_at
 from tests.support.operable import FakeProxy
 
 
 @contextmanager
 def admin_port(proxy: FakeProxy, admin: Admin = LOOPBACK) -> Iterator[str]:
     """An admin port in a thread of its own, since commands block; gives its URL."""
-    ready: list[tuple[Bind, trio.lowlevel.TrioToken, trio.Event]] = []
+    ready: list[tuple[Bind | UnixBind, trio.lowlevel.TrioToken, trio.Event]] = []
     started = threading.Event()
 
     async def main() -> None:
-        async with serving(proxy, admin) as bound:
+        async with serving_at(admin, proxy) as bound:
             stop = trio.Event()
             ready.append((bound, trio.lowlevel.current_trio_token(), stop))
             started.set()
@@ -43,7 +43,7 @@ def admin_port(proxy: FakeProxy, admin: Admin = LOOPBACK) -> Iterator[str]:
     bound, token, stop = ready[0]
     try:
         with structlog.testing.capture_logs():
-            yield f"http://{bound}"
+            yield f"http://{bound}" if isinstance(bound, Bind) else str(bound)
     finally:
         token.run_sync_soon(stop.set)
         thread.join(10)
@@ -90,6 +90,17 @@ def test_status_is_an_aligned_table(run: Run) -> None:
     assert heading.index("P99 MS") + len("P99 MS") == first.index(first.split()[9]) + len(first.split()[9])
     assert third.split()[8:10] == ["-", "-"]
     assert "\x1b" not in out
+
+
+def test_a_socket_in_the_file_system_will_do(run: Run, tmp_path: Path) -> None:
+    proxy = FakeProxy()
+    with admin_port(proxy, Admin(bind=UnixBind(path=tmp_path / "a.sock"))) as url:
+        assert url == f"unix:{tmp_path}/a.sock"
+        assert run(url, "status")[0] == 0
+        assert run(url, "device", "drain", "payments/hsm1")[0] == 0
+    assert proxy.told == [("payments", "hsm1", Will.DRAIN)]
+    code, _, err = run(url, "status")
+    assert (code, "cannot reach the proxy at unix:" in err) == (3, True)
 
 
 def test_status_as_json_is_what_the_proxy_says(run: Run) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import attrs
 import trio
 
-from config.model import Admin, Bind
+from config.model import Admin, Bind, UnixBind
 from guardian.admin.connection import Times
-from guardian.admin.server import serve_admin
+from guardian.admin.keys import read_keys
+from guardian.admin.server import AdminServer
 from tests.support.operable import FakeProxy
 
 ANY_PORT = Bind(host="127.0.0.1", port=0)
@@ -37,14 +38,27 @@ class Answer:
 async def serving(
     proxy: FakeProxy | None = None, admin: Admin = LOOPBACK, times: Times = PATIENT
 ) -> AsyncIterator[Bind]:
-    proxy = proxy or FakeProxy()
+    async with serving_at(admin, proxy, times) as bound:
+        assert isinstance(bound, Bind), "the others ask by themselves"
+        yield bound
+
+
+@asynccontextmanager
+async def serving_at(
+    admin: Admin, proxy: FakeProxy | None = None, times: Times = PATIENT
+) -> AsyncIterator[Bind | UnixBind]:
+    """As `serving`, wherever it listens."""
+    async with running(AdminServer(admin, read_keys(admin), proxy or FakeProxy(), times), proxy) as bound:
+        yield bound
+
+
+@asynccontextmanager
+async def running(server: AdminServer, proxy: FakeProxy | None = None) -> AsyncIterator[Bind | UnixBind]:
+    """A server that the test keeps hold of."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(proxy.lessons.run)
-
-        async def start(*, task_status: trio.TaskStatus[Bind]) -> None:
-            await serve_admin(admin, proxy, times=times, task_status=task_status)
-
-        bound = await nursery.start(start)
+        if proxy is not None:
+            nursery.start_soon(proxy.lessons.run)
+        bound: Bind | UnixBind = await nursery.start(server.serve)
         yield bound
         nursery.cancel_scope.cancel()
 

@@ -162,8 +162,8 @@ MISTAKES = {
         "listeners.excrypt.bind (line 3)",
     ),
     "bind of the admin": ("127.0.0.1:9190", "127.0.0.1:9100", 35, "admin.bind", "listeners.excrypt.bind (line 3)"),
-    "admin for everyone": ("127.0.0.1:9190", "0.0.0.0:9190", 35, "admin.bind", "needs token_file, or tls with ca"),
-    "admin for a name": ("127.0.0.1:9190", "admin.example:9190", 35, "admin.bind", "needs token_file, or tls with ca"),
+    "admin for everyone": ("127.0.0.1:9190", "0.0.0.0:9190", 35, "admin.bind", "needs token_file or tokens"),
+    "admin for a name": ("127.0.0.1:9190", "admin.example:9190", 35, "admin.bind", "needs token_file or tokens"),
     "admin with one-sided TLS": (
         "  bind: 127.0.0.1:9190",
         "  tls: {certificate: a.crt}\n  bind: 0.0.0.0:9190",

@@ -224,3 +224,28 @@ MISTAKES_OF_RULES |= {
     "varying that is no command": (U, "    writes: {varying: [time]}", 29, f"{G}.writes.varying[0]", "four upper-case"),
     "field that is no tag": (U, "    writes: {slot_fields: [BDX]}", 29, f"{G}.writes.slot_fields[0]", "two upper-case"),
 }  # fmt: skip
+
+A = "admin:\n"
+MISTAKES_OF_RULES |= {
+    "admin socket without a path": ("127.0.0.1:9190", "'unix:'", 35, "admin.bind", "has no path after unix:"),
+    "admin socket too long": ("127.0.0.1:9190", "unix:/" + "x" * 107, 35, "admin.bind", "more than 107 bytes"),
+    "admin socket with tls": (
+        "bind: 127.0.0.1:9190", "bind: unix:/run/a\n  tls: {certificate: a}", 36, "admin.tls", "must go",
+    ),
+    "admin mode": (A, f'{A}  mode: "0888"\n', 35, "admin.mode", "three octal digits"),
+    "admin mode without a socket": (A, f"{A}  mode: 0660\n", 35, "admin.mode", "is for bind: unix: only"),
+    "admin role": (
+        A, f"{A}  tokens: [{{name: a, role: root, file: b}}]\n", 35, "admin.tokens.a.role", "one of view, operate",
+    ),
+    "admin token twice": (
+        A, f"{A}  token_file: b\n  tokens: [{{name: operator, role: view, file: c}}]\n", 36,
+        "admin.tokens.operator.name", "as on line 35",
+    ),
+    "admin clients without certificates": (
+        A, f"{A}  clients: [{{match: {{san: a}}, role: view}}]\n", 35, "admin.clients", "needs tls with ca",
+    ),
+    "admin client of nobody": (
+        A, f"{A}  tls: {{certificate: a, ca: [b]}}\n  clients: [{{match: {{}}, role: view}}]\n", 36,
+        "admin.clients[0].match", "is empty",
+    ),
+}  # fmt: skip

@@ -28,6 +28,7 @@ from guardian.completions import Completions
 from guardian.connected import ClientView, SessionView
 from guardian.events import Actor, Events, Kind
 from guardian.lessons import Lessons
+from guardian.ready import Ready
 from guardian.reloading import Reloading
 from health.state import Health
 
@@ -152,6 +153,7 @@ class FakeProxy:
         self.sessions: list[SessionView] = []
         self.current = snapshot or proxy()
         self.events = Events()
+        self.adopters: list[Callable[[Ready], None]] = []
         self.told: list[tuple[str, str, Will]] = []
         self.shown = 0
         self._react = react

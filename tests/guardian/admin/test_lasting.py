@@ -188,7 +188,7 @@ async def knock(bound: Bind, **headers: str) -> int:
     """The status that asking for the WebSocket gets."""
     key = "dGhlIHNhbXBsZSBub25jZQ=="
     asked = {"connection": "Upgrade", "upgrade": "websocket", "sec_websocket_version": "13", "sec_websocket_key": key}
-    return (await ask(bound, "GET", "/talk", **asked, **headers)).status
+    return (await ask(bound, "GET", "/talk", **{**asked, **headers})).status
 
 
 async def echo(_request: Request, socket: WebSocketConnection) -> None:
@@ -325,6 +325,27 @@ async def test_a_websocket_is_refused_as_any_request_is(
     with_route(monkeypatch, websocket(echo))
     async with serving(admin=Admin(bind=ANY_PORT, token_file=tmp_path / "token")) as bound:
         assert await knock(bound, **headers) == status
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"sec_websocket_version": "8"}, 426),
+        ({"sec_websocket_version": ""}, 426),
+        ({"sec_websocket_key": ""}, 400),
+        ({"connection": "close"}, 400),
+    ],
+)
+async def test_what_is_no_websocket_after_all_takes_no_place(
+    changed: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LASTING", 1)
+    with_route(monkeypatch, websocket(echo))
+    async with serving(times=QUICK) as bound:
+        assert await knock(bound, **changed) == status
+        with trio.fail_after(10):
+            while await knock(bound) != 101:
+                await trio.sleep(0.01)
 
 
 async def test_there_are_only_so_many_and_the_others_still_get_in(monkeypatch: pytest.MonkeyPatch) -> None:

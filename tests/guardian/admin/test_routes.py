@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from balancer.snapshot import ProxyState, Will
+from config.credentials import CredentialError
 from config.model import Admin, Bind
 from guardian.admin.server import serve_admin
 from health.state import Health
@@ -221,10 +222,10 @@ async def test_a_token_is_asked_for_everywhere_but_by_probes(token_file: Path) -
 
 async def test_an_empty_token_file_is_no_token(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(" \n")
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(CredentialError, match="empty"):
         await serve_admin(Admin(bind=ANY_PORT, token_file=tmp_path / "token"), FakeProxy())
 
 
 async def test_an_address_open_to_others_needs_protection() -> None:
-    with pytest.raises(ValueError, match="open to other machines"):
+    with pytest.raises(CredentialError, match="open to other machines"):
         await serve_admin(Admin(bind=Bind(host="0.0.0.0", port=0)), FakeProxy())

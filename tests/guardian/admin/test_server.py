@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
+import random
 from typing import Any
 
 import pytest
 import structlog
 import trio
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from config.model import Admin
 from guardian.admin import room
@@ -17,6 +16,7 @@ from guardian.admin.connection import BODY_LIMIT, HEAD_LIMIT, Connection
 from guardian.admin.server import serve_admin
 from tests.support import operable
 from tests.support.admin_port import DRAIN, QUICK, ask, exchange, parse, serving
+from tests.support.hostile import attack
 from tests.support.operable import FakeProxy
 
 
@@ -214,53 +214,6 @@ async def test_a_failing_accept_does_not_end_the_server(code: int, monkeypatch: 
     assert [event["event"] for event in logged] == ["admin cannot accept"]  # once a second, not each time
 
 
-PIECES = st.sampled_from(
-    [
-        b"GET ",
-        b"POST ",
-        b"/livez",
-        b"/metrics",
-        DRAIN.encode(),
-        b" HTTP/1.1\r\n",
-        b" HTTP/1.0\r\n",
-        b"Host: 127.0.0.1\r\n",
-        b"\r\n",
-        b"Content-Length: 3\r\n",
-        b"Transfer-Encoding: chunked\r\n",
-        b"Expect: 100-continue\r\n",
-        b"Upgrade: websocket\r\n",
-        b"Connection: upgrade\r\n",
-        b"Connection: close\r\n",
-        b"Accept: application/openmetrics-text; version=x\r\n",
-        b"0\r\n\r\n",
-        b"CONNECT a:1",
-        b"\x00",
-        b"\xff\xfe",
-        b" " * 500,
-        b"a" * 3000,
-        b"X:" + b"y" * 3000 + b"\r\n",
-    ]
-)
-
-
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.lists(PIECES | st.binary(max_size=50), max_size=12).map(b"".join), min_size=20, max_size=30))
-def test_hundreds_of_fuzzed_connections_leave_it_alive_and_empty(messages: list[bytes]) -> None:
-    async def main() -> None:
-        before = trio.lowlevel.current_statistics().tasks_living
-        with structlog.testing.capture_logs() as logged:
-            async with serving(times=QUICK) as bound:
-                limit = trio.CapacityLimiter(10)
-
-                async def send(raw: bytes) -> None:
-                    async with limit:
-                        await exchange(bound, raw)
-
-                async with trio.open_nursery() as nursery:
-                    for raw in messages:
-                        nursery.start_soon(send, raw)
-                assert (await ask(bound, "GET", "/livez")).status == 200
-        assert trio.lowlevel.current_statistics().tasks_living <= before + 1  # trio's own task may have come
-        assert [event["event"] for event in logged if event["log_level"] == "error"] == []
-
-    trio.run(main)
+def test_hostile_connections_leave_it_alive_and_empty() -> None:
+    """`make soak` makes 20,000."""
+    trio.run(attack, 1_500, random.randrange(2**32))

@@ -1,0 +1,136 @@
+"""Scrapes share renderings, and one that fails is nobody else's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+import trio
+
+from balancer.snapshot import ProxySnapshot
+from guardian.admin.scrapes import FRESH, STALE, Scrapes
+from tests.support import operable
+from tests.support.admin_port import ask, serving
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+class Renderer:
+    """Counts renderings; each waits until it may end."""
+
+    def __init__(self, *, wait: bool = False) -> None:
+        self.made: list[tuple[str, bool]] = []
+        self.may_end = threading.Event()
+        if not wait:
+            self.may_end.set()
+
+    def __call__(self, _snapshot: ProxySnapshot, _version: str, accept: str) -> tuple[bytes, str]:
+        self.made.append((accept, threading.current_thread() is threading.main_thread()))
+        assert self.may_end.wait(10)
+        return str(len(self.made)).encode(), "text/plain"
+
+
+def scrapes(renderer: Callable[[ProxySnapshot, str, str], tuple[bytes, str]]) -> Scrapes:
+    return Scrapes(operable.proxy, "1", renderer)
+
+
+async def test_a_hundred_at_once_cost_one_rendering_off_the_loop() -> None:
+    renderer = Renderer(wait=True)
+    shared, got = scrapes(renderer), []
+
+    async def scrape() -> None:
+        got.append((await shared.text(""))[0])
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(scrape)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            renderer.may_end.set()
+    assert got == [b"1"] * 100
+    assert renderer.made == [("", False)]
+
+
+async def test_soon_after_it_is_the_same_and_then_a_new_one(autojump_clock: trio.testing.MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.05  # a thread must have the time to end
+    renderer = Renderer()
+    shared = scrapes(renderer)
+    assert (await shared.text(""))[0] == b"1"
+    await trio.sleep(FRESH * 0.9)
+    assert (await shared.text(""))[0] == b"1"
+    await trio.sleep(FRESH * 0.2)
+    assert (await shared.text(""))[0] == b"2"
+
+
+async def test_long_renderings_are_made_less_often(autojump_clock: trio.testing.MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.05
+    made = 0
+
+    def burn(_snapshot: ProxySnapshot, _version: str, _accept: str) -> tuple[bytes, str]:
+        nonlocal made
+        made += 1
+        end = time.thread_time() + 0.05
+        while time.thread_time() < end:
+            pass
+        return str(made).encode(), "text/plain"
+
+    shared = scrapes(burn)
+    await shared.text("")
+    await trio.sleep(FRESH * 1.5)
+    assert (await shared.text(""))[0] == b"1"
+    await trio.sleep(STALE)
+    assert (await shared.text(""))[0] == b"2"
+
+
+async def test_each_format_has_its_own_and_made_up_ones_fill_nothing() -> None:
+    renderer = Renderer()
+    shared = scrapes(renderer)
+    await shared.text("")
+    await shared.text(OPENMETRICS)
+    assert len(renderer.made) == 2
+    for number in range(50):
+        await shared.text(f"application/openmetrics-text; version=1.0.{number}")
+    assert len(shared._latest) <= 5
+
+
+async def test_after_a_failure_the_next_tries_anew() -> None:
+    def fail(_snapshot: ProxySnapshot, _version: str, _accept: str) -> tuple[bytes, str]:
+        raise ValueError("made up")
+
+    failing = scrapes(fail)
+    with pytest.raises(ValueError, match="made up"):
+        await failing.text("")
+    renderer = Renderer()
+    failing._render = renderer
+    assert (await failing.text(""))[0] == b"1"
+
+
+async def test_who_leaves_does_not_take_the_rendering_from_those_who_wait() -> None:
+    renderer = Renderer(wait=True)
+    shared, outcomes = scrapes(renderer), []
+
+    async def scrape(scope: trio.CancelScope) -> None:
+        with scope:
+            outcomes.append((await shared.text(""))[0])
+
+    first, second = trio.CancelScope(), trio.CancelScope()
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scrape, first)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.start_soon(scrape, second)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            first.cancel()
+            renderer.may_end.set()
+    assert outcomes[-1] == b"1"
+
+
+async def test_what_is_served_is_whole_and_ends_as_it_should() -> None:
+    async with serving() as bound:
+        for accept in ("", OPENMETRICS):
+            answers = [await ask(bound, "GET", "/metrics", accept=accept) for _ in range(3)]
+            assert {answer.status for answer in answers} == {200}
+            assert b"guardian_device_outstanding" in answers[0].body
+    assert answers[0].body.endswith(b"# EOF\n")
