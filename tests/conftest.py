@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # `tests.support` must be found, even where `python -P` has kept this folder out; last, so that what is installed is
 # then what is tested.
 sys.path.append(str(Path(__file__).parents[1]))
 
-settings.register_profile("guardian", deadline=None)
+settings.register_profile("guardian", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("guardian")

@@ -24,7 +24,7 @@ TestSessionMachine.settings = settings(max_examples=60, stateful_step_count=40, 
 
 # Fixed examples, and not made smaller: that a fault is found is the point, not how short it can be told.
 HUNT = settings(
-    max_examples=300,
+    max_examples=1500,
     stateful_step_count=40,
     deadline=None,
     database=None,
