@@ -72,8 +72,19 @@ class _Told:
             self.say(finding)
 
     def sum_up(self) -> None:
-        parts = [f"{count} {word}" for word, count in self.counts.items()]
+        counts = self.counts
+        parts = [f"{counts['ok']} fine", _count(counts["warning"], "warning"), _count(counts["problem"], "problem")]
         console.say(", ".join(parts), err=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _progress(text: str) -> None:
+    """In place of the last one, where somebody can see it."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{text}\033[K", nl=False, err=True)
 
 
 def _one_line(text: str) -> str:
@@ -234,16 +245,14 @@ def _ask_devices(config: Config, running: Running, findings: _Told) -> None:
         if f"{group.name}/{device.name}" not in running.maintained
     ]
     done = 0
-    shows = sys.stderr.isatty()
 
     def told(_asked: object) -> None:
         nonlocal done
         done += 1
-        if shows:
-            click.echo(f"\r{done} of {len(wanted)} devices asked\033[K", nl=False, err=True)
+        _progress(f"{done} of {len(wanted)} devices asked")
 
+    _progress(f"asking {len(wanted)} devices")
     asked = trio.run(ask_all, wanted, told)
-    if shows:
-        click.echo("\r\033[K", nl=False, err=True)
+    _progress("")
     for group in config.groups:
         findings.all(judge_devices([each for each in asked if each.group is group], time.time()))

@@ -204,7 +204,9 @@ def _belief(name: str, device: Mapping[str, object]) -> Iterator[Finding]:
     likeness = device.get("likeness")
     if isinstance(likeness, dict) and likeness.get("state") == "unlike" and health != "unsafe":
         differs = ", ".join(str(each) for each in likeness.get("differs", ()))
-        yield problem(about, f"unlike its primary ({differs}): docs/operations.md, A device is unlike")
+        yield problem(
+            about, f"the proxy finds it unlike its primary ({differs}): docs/operations.md, A device is unlike"
+        )
     if device.get("behind") and health != "unsafe":
         yield problem(about, "its key table is behind: docs/operations.md, A device is behind")
 

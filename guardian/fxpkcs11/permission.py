@@ -124,7 +124,7 @@ def _stopped(integration: Integration, codes: tuple[str, ...], offer: Offer) -> 
     writes = [code for code in codes if (known := offer.catalogue.get(code)) and known.effect is Effect.WRITE]
     told = f", of which {', '.join(writes)} change a device" if writes and len(writes) < len(codes) else ""
     return (
-        f"its client may not use {', '.join(codes)}{told}; {integration.title} needs that: see functions of group "
+        f"the client may not use {', '.join(codes)}{told}, and {integration.title} needs that: see functions of group "
         f"{offer.group.name} and of its clients"
     )
 

@@ -65,7 +65,7 @@ async def test_good_devices_are_alike_and_were_asked_for_nothing_else(
         printed = capsys.readouterr()
         assert "answers in" in printed.out
         assert ", like its primary" in printed.out
-        assert "0 problem" in printed.err
+        assert "0 problems" in printed.err
         for each in two.values():
             assert {record.request[3:7] for record in each.journal} == HARMLESS
             assert len({record.connection for record in each.journal}) == 1

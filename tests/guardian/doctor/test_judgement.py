@@ -233,7 +233,8 @@ def status(**device: Any) -> dict[str, Any]:
          ["problem device payments/hsm1: the proxy believes it unsafe: unlike its group"]),
         ({"health": "probation"}, ["warning device payments/hsm1: the proxy believes it probation"]),
         ({"likeness": {"state": "unlike", "differs": ["GPKM.KT"]}},
-         [("problem device payments/hsm1: unlike its primary (GPKM.KT): docs/operations.md, A device is unlike")]),
+         [("problem device payments/hsm1: the proxy finds it unlike its primary (GPKM.KT): docs/operations.md, A "
+           "device is unlike")]),
         ({"behind": True}, [("problem device payments/hsm1: its key table is behind: docs/operations.md, A device is "
                             "behind")]),
     ],

@@ -169,7 +169,8 @@ def test_one_wrong_tag_is_one_line(files: Files, changes: Changes, lines: list[s
 )  # fmt: skip
 def test_beside_another_proxy(files: Files, changes: Changes, proxy: dict[str, str], lines: list[str]) -> None:
     found = [
-        re.sub(r"its client may not use .*; (.*) needs that.*", r"\1", line) for line in check(files, changes, **proxy)
+        re.sub(r"the client may not use .*, and (.*) needs that.*", r"\1", line)
+        for line in check(files, changes, **proxy)
     ]
     assert sorted(found) == sorted(lines)
 
@@ -180,14 +181,14 @@ KMES = {"kind": "kms", "group": "functions: {allow: [ECHO, RKLG, RKRL]}"}
 @pytest.mark.parametrize(
     ("section", "wanted", "proxy", "part"),
     [
-        ("HSM", ("vsec-cms",), {"group": "functions: {block: [TIME]}"}, "may not use TIME; vSEC:CMS needs that"),
+        ("HSM", ("vsec-cms",), {"group": "functions: {block: [TIME]}"}, "may not use TIME, and vSEC:CMS needs that"),
         ("HSM", ("vault",), {"group": "functions: {block: [TIME]}"}, None),
         ("HSM", ("vault",), {"group": "functions: {block: [GPED, GPKD]}"},
-         "may not use GPED, GPKD, of which GPKD change a device; HashiCorp Vault needs that"),
+         "may not use GPED, GPKD, of which GPKD change a device, and HashiCorp Vault needs that"),
         ("HSM", ("openssh",), {}, "is of a group of type hsm; OpenSSH with keys of a KMES needs one of type kms"),
         ("KMS", ("openssh",), KMES, None),
-        ("KMS", ("openssh",), {"kind": "kms"}, "may not use RKRL; OpenSSH with keys of a KMES needs that"),
-        ("KMS", (), {"kind": "kms"}, "may not use RKRL; OpenSSH with keys of a KMES needs that"),
+        ("KMS", ("openssh",), {"kind": "kms"}, "may not use RKRL, and OpenSSH with keys of a KMES needs that"),
+        ("KMS", (), {"kind": "kms"}, "may not use RKRL, and OpenSSH with keys of a KMES needs that"),
         ("KMS", ("vault",), KMES, "is of a group of type kms; HashiCorp Vault needs one of type hsm"),
         # What RKRL carries is judged one by one there, and nobody knows what ssh sends.
         ("KMS", ("openssh",), {"kind": "kms", "group": "nested: {RKRL: {tag: NC}}"}, None),
