@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -13,7 +14,6 @@ from balancer.transport.peers import Certificate
 from config.model import Config
 
 from .finding import Finding, ok, problem, warning
-from .machine import Place
 
 _DRIFT: Final = 2.0  # seconds between two clocks; the round trip is in it
 _SOON: Final = 30 * 86_400.0
@@ -21,6 +21,20 @@ _KEPT_BACK: Final = 64  # descriptors, as the proxy does
 _LITTLE: Final = 100 * 1_048_576  # bytes
 _NOTHING: Final = 10 * 1_048_576
 _WILD: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """A file that Guardian writes, and its disk. ``free`` and ``size`` in bytes; None where it cannot be told."""
+
+    what: str  # the key that names it
+    path: Path
+    exists: bool
+    mode: int | None = None
+    owner: int | None = None
+    writable: bool
+    free: int | None = None
+    size: int | None = None
 
 
 def judge_clock(

@@ -10,26 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-import attrs
+from .judgement import Place
 
 _TIMEX: Final = 256  # bytes; the kernel's struct timex has 208
 _STATUS: Final = 40  # where its `status` stands, behind modes, offset, freq, maxerror and esterror, each on 8 bytes
 _UNSYNCHRONISED: Final = 0x0040
 _ERROR: Final = 5  # what adjtimex gives while nobody keeps the clock
-
-
-@attrs.frozen(kw_only=True)
-class Place:
-    """A file that Guardian writes, and its disk. ``free`` and ``size`` in bytes; None where it cannot be told."""
-
-    what: str  # the key that names it
-    path: Path
-    exists: bool
-    mode: int | None = None
-    owner: int | None = None
-    writable: bool
-    free: int | None = None
-    size: int | None = None
 
 
 def synchronised() -> bool | None:

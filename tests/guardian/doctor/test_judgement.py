@@ -15,6 +15,7 @@ from config.model import Bind, Config, Device, Group, Limits, Listener, Role
 from guardian.doctor.device import Asked, judge_devices
 from guardian.doctor.finding import Finding
 from guardian.doctor.judgement import (
+    Place,
     descriptors_needed,
     judge_clock,
     judge_descriptors,
@@ -23,7 +24,7 @@ from guardian.doctor.judgement import (
     judge_places,
     judge_running,
 )
-from guardian.doctor.machine import Place, place, synchronised
+from guardian.doctor.machine import place, synchronised
 from health.drift import sketch
 from tests.support.tls import SERVER, authority, issue
 
