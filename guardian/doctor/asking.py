@@ -18,7 +18,7 @@ from balancer.wire.errors import FramingLost, MessageTooLong
 from balancer.wire.frames import answer_decoder, encode
 from balancer.wire.message import answers, is_error, parse_request
 from config.credentials import CredentialError
-from config.model import Device, Group
+from config.model import Device, Framing, Group
 from guardian.contact import contact
 from health.drift import sketch
 
@@ -99,10 +99,10 @@ async def _talk(known: Asked, sock: socket.socket) -> Asked:
 class _Line:
     """One connection, on which one request at a time is asked."""
 
-    def __init__(self, sock: socket.socket, framing: object, longest: int) -> None:
+    def __init__(self, sock: socket.socket, framing: Framing, longest: int) -> None:
         self._sock = sock
         self._framing = framing
-        self._decoder = answer_decoder(framing, longest)  # type: ignore[arg-type]
+        self._decoder = answer_decoder(framing, longest)
 
     async def ask(self, request: str, timeout: float) -> bytes:
         """Raises `_Silent`."""
@@ -110,7 +110,7 @@ class _Line:
         code, context = parse_request(message)
         with trio.move_on_after(timeout):
             try:
-                await self._write(encode(self._framing, message))  # type: ignore[arg-type]
+                await self._write(encode(self._framing, message))
                 answer = await self._next()
             except (OSError, FramingLost, MessageTooLong) as exc:
                 raise _Silent("the connection broke" if isinstance(exc, OSError) else "no Excrypt message") from exc
