@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from guardian.fxpkcs11.token import Token
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_USUAL = Path("/etc/fxpkcs11.cfg")
 _KNOWN = ("vault", "vsec-cms", "openssh")
 
 
@@ -41,7 +42,7 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 
 
 @fxpkcs11.command()
-@click.argument("cfg", type=_FILE)
+@click.argument("cfg", type=_FILE, required=False, envvar="FXPKCS11_CFG")
 @click.option("--config", type=_FILE, help="The proxy's configuration: says which listener it is, and its rules.")
 @click.option(
     "--address", callback=_address, metavar="HOST:PORT", help="Where the proxy is, without its configuration."
@@ -52,9 +53,11 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     "--timeout", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Seconds for each step."
 )
 def check(
-    cfg: Path, config: Path | None, address: Bind | None, wanted: Sequence[str], no_connect: bool, timeout: float
+    cfg: Path | None, config: Path | None, address: Bind | None, wanted: Sequence[str], no_connect: bool, timeout: float
 ) -> int:
     """Say what of CFG will not work through the proxy, and try the connection as the client would.
+
+    CFG is by default where the library looks for it: $FXPKCS11_CFG, or /etc/fxpkcs11.cfg.
 
     One line for each problem: FILE:LINE: TAG: what is wrong, what would be right. Passwords are never shown. The
     connection is made with the client's own key and certificate, to ADDRESS and PROD-PORT of CFG or to --address, and
@@ -62,6 +65,10 @@ def check(
     """
     from guardian.fxpkcs11.examination import examine  # noqa: PLC0415 (cryptography)
 
+    if cfg is None:
+        if not _USUAL.is_file():
+            raise click.UsageError(f"name a file: FXPKCS11_CFG is not set, and there is no {_USUAL}")
+        cfg = _USUAL
     if config is not None and address is not None:
         raise click.UsageError("--config and --address exclude each other: the configuration says where the proxy is")
     if wanted and config is None:

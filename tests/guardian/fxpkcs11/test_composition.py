@@ -153,7 +153,24 @@ def test_a_listener_everywhere_is_reached_by_a_name_of_its_certificate(
 def test_wrong_usage_is_2(files: Files, monkeypatch: pytest.MonkeyPatch, args: list[str]) -> None:
     files.config()
     monkeypatch.chdir(files.folder)
+    monkeypatch.delenv("FXPKCS11_CFG", raising=False)
+    monkeypatch.setattr("guardian.commands.fxpkcs11._USUAL", Path("no such file"))
     assert execute(["fxpkcs11", *args]) == 2
+
+
+def test_without_a_file_the_librarys_own_is_taken(
+    files: Files, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = files.client({"SLOT": ["x"]}, name="usual.cfg")
+    monkeypatch.setattr("guardian.commands.fxpkcs11._USUAL", usual)
+    assert execute(["fxpkcs11", "check", "--no-connect"]) == 1
+    assert "usual.cfg:2: SLOT: is no number" in capsys.readouterr().out
+    monkeypatch.setenv("FXPKCS11_CFG", str(files.client({"SLOT": ["y"]}, name="named.cfg")))
+    assert execute(["fxpkcs11", "check", "--no-connect"]) == 1
+    assert "named.cfg:2: SLOT" in capsys.readouterr().out
+    monkeypatch.delenv("FXPKCS11_CFG")
+    usual.unlink()
+    assert execute(["fxpkcs11", "check"]) == 2
 
 
 def test_a_wrong_configuration_is_told(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
