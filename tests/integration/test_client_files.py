@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import select
 import shutil
 import socket
+import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -185,6 +188,55 @@ def somebody(says: bytes | None) -> Iterator[tuple[str, int]]:
                         pass
                 else:
                     connection.sendall(says)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()
+        finally:
+            thread.join()
+
+
+async def test_it_listens_before_it_speaks_so_that_a_refusal_keeps_its_reason(
+    pki: PkiFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A listener that finds data on the connection it refuses resets it, and the alert is lost."""
+    other = authority("Other CA")
+    issue(other, "stranger").write(tmp_path, "stranger")
+    pair = {"PROD_TLS_CERT": [str(tmp_path / "stranger.crt")], "PROD_TLS_KEY": [str(tmp_path / "stranger.key")]}
+    with refusing(pki) as address:
+        assert await checked(client_file(tmp_path, pki, address, **pair)) == 1
+    assert "unknown ca: the listener does not believe the CA of PROD-TLS-CERT" in capsys.readouterr().out
+
+
+@contextmanager
+def refusing(pki: PkiFiles) -> Iterator[tuple[str, int]]:
+    """Refuses one client's certificate, in TLS 1.3: by an alert, or by a reset where the client has spoken first."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pki.ca))
+    context.load_cert_chain(pki.server.certificate, pki.server.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(10)
+                while True:
+                    try:
+                        tls.do_handshake()
+                    except ssl.SSLWantReadError:
+                        connection.sendall(outgoing.read())
+                        incoming.write(connection.recv(65_536))
+                    except ssl.SSLError:
+                        break
+                spoken, _, _ = select.select([connection], [], [], 0.1)
+                if spoken:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    connection.sendall(outgoing.read())
 
         thread = threading.Thread(target=serve)
         thread.start()
