@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -174,7 +173,7 @@ def _look_at_machine(config: Config, running: Running, findings: _Told) -> None:
     findings.say(judgement.judge_descriptors(config, limit, whose))
     findings.all(judgement.judge_ends(now, ends, running.ends))
     _look_at_names(config, findings)
-    findings.all(judgement.judge_places(machine.places(_written(config)), os.geteuid()))
+    findings.all(judgement.judge_places(machine.places(_written(config))))
 
 
 def _dates(config: Config) -> tuple[Mapping[str, float], Mapping[str, float]]:

@@ -31,7 +31,6 @@ class Place:
     path: Path
     exists: bool
     mode: int | None = None
-    owner: int | None = None
     writable: bool
     free: int | None = None
     size: int | None = None
@@ -125,8 +124,7 @@ def judge_listener_name(listener: str, host: str, shown: Certificate, own: Colle
     )
 
 
-def judge_places(found: Sequence[Place], running_as: int) -> Iterator[Finding]:
-    """``running_as``: the user who asks."""
+def judge_places(found: Sequence[Place]) -> Iterator[Finding]:
     for each in found:
         about = f"disk, {each.what}"
         if not each.writable:
@@ -134,8 +132,6 @@ def judge_places(found: Sequence[Place], running_as: int) -> Iterator[Finding]:
             continue
         if each.mode is not None and each.mode & 0o007:
             yield warning(about, f"{each.path} is open to everybody (mode {each.mode:o}): chmod o= {each.path}")
-        elif each.owner is not None and each.owner != running_as and running_as == 0:
-            yield ok(about, f"{each.path} belongs to user {each.owner}")
         if each.free is None or each.size is None:
             yield warning(about, f"how much room is left for {each.path} cannot be told")
         elif each.free < _NOTHING:

@@ -62,7 +62,6 @@ def place(what: str, path: Path) -> Place:
         path=path,
         exists=found is not None,
         mode=found.st_mode & 0o777 if found is not None else None,
-        owner=found.st_uid if found is not None else None,
         writable=os.access(target, rights),
         free=free,
         size=size,

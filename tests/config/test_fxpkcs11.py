@@ -178,6 +178,12 @@ def test_what_is_wrong_with_the_form(text: str, told: list[str]) -> None:
     assert [str(problem).removeprefix("x.cfg:") for problem in check_form("x.cfg", parse(text))] == told
 
 
+def test_a_usage_needs_the_label_of_a_key() -> None:
+    text = "<HSM>\n</HSM>\n<CONFIG>\n<FORCED-LABEL-USAGE> = SIGN </FORCED-LABEL-USAGE>\n</CONFIG>"
+    [problem] = check_form("x.cfg", parse(text))
+    assert "must be a key label and its usages" in problem.message
+
+
 def test_a_usage_that_nobody_knows_is_named() -> None:
     text = "<HSM>\n</HSM>\n<CONFIG>\n<FORCED-LABEL-USAGE> k = ENCRYPT | SNIFF </FORCED-LABEL-USAGE>\n</CONFIG>"
     [problem] = check_form("x.cfg", parse(text))

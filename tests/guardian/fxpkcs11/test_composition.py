@@ -127,6 +127,12 @@ def test_what_is_missing_is_asked_for(
     assert printed.out == ""
 
 
+def test_a_port_that_only_the_kernel_knows_cannot_be_written(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    files.config(port=0)
+    assert render(files, "--client-name", "app1") == 1
+    assert "has port 0" in capsys.readouterr().err
+
+
 def test_a_listener_everywhere_is_reached_by_a_name_of_its_certificate(
     files: Files, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def check(
         {"PROD-TLS-KEY": ["{pki}/locked.key"], "PROD-TLS-KEY-PASS": [PASSWORD]},
         {"PROD-TLS-KEY": ["{pki}/app1.p12"], "PROD-TLS-KEY-PASS": [PASSWORD]},
         {"PROD-TLS-CA": ["{pki}/ecc.crt", "{pki}/ca.crt"]},
+        {"ADDRESS": ["localhost"]},
     ],
 )
 def test_a_good_file_is_fine(files: Files, changes: Changes) -> None:
@@ -224,6 +225,18 @@ def test_without_the_configuration_the_address_is_compared(files: Files) -> None
     assert told(examine(path, now=time.time(), address=Bind(host="127.0.0.1", port=9100)), files.folder) == [
         "FX-LOAD-BALANCE: is missing, must be YES: the library then knows that it talks through a balancer"
     ]
+
+
+def test_a_name_of_another_machine_is_not_at_a_loopback_listener(files: Files) -> None:
+    first, *_ = check(files, {"ADDRESS": ["proxy.example"]})
+    assert first == "ADDRESS: is proxy.example, but listener excrypt listens on 127.0.0.1 only"
+
+
+def test_a_listener_that_wants_lengths_is_told(files: Files) -> None:
+    config = files.config()
+    config.write_text(config.read_text().replace("    bind:", "    framing: length2\n    bind:"))
+    [line] = told(examine(files.client(NOTHING), now=time.time(), proxy=read(config)), files.folder)
+    assert line.startswith("w PROD-PORT: is that of listener excrypt, which wants a length before each message")
 
 
 def test_among_listeners_of_one_port_the_one_of_the_address_or_type_is_taken(files: Files) -> None:
