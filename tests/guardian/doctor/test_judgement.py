@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from balancer.transport.peers import read_certificate
-from config.model import Bind, Config, Device, Group, Limits, Listener, Role
+from config.model import Bind, Config, Device, Group, GroupType, Limits, Listener, Role
 from guardian.doctor.device import Asked, judge_devices
 from guardian.doctor.finding import Finding
 from guardian.doctor.judgement import (
@@ -267,3 +267,10 @@ def test_a_proxy_with_other_devices_is_another() -> None:
         [_, other] = judge_running(status(), "x", wanted).findings
         assert (other.verdict.value, other.about) == ("warning", "proxy")
         assert f"another configuration than this file {told}" in other.told
+
+
+def test_a_silent_kmes_may_not_know_echo() -> None:
+    kmes = attrs.evolve(GROUP, type=GroupType.KMS)
+    asked = Asked(group=kmes, device=HSM1, ping_fault="it was answered with an error")
+    [found] = judge_devices([asked], NOW)
+    assert "a KMES may not know ECHO: set ping.request, or ping.accept: answer" in found.told
