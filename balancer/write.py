@@ -106,6 +106,10 @@ class Write:
         self.advancing = False
         self.intent: Intent
 
+    def mark(self, outcome: str) -> Mark:
+        """What becomes of it on one device, as it is written down."""
+        return Mark(number=self.number, code=self.exchange.command.label, outcome=outcome)
+
     @property
     def reachable(self) -> int:
         """How many devices may have it in the end."""

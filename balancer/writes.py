@@ -19,18 +19,17 @@ from typing import TYPE_CHECKING, Final
 from config.model import Nondeterministic, PrimaryLoss, Writes, WritesMode
 from health.state import Health
 
+from .behind import Behind, Tell
 from .exchange import Exchange
-from .intents import DONE, DOUBT, History, Intent, Mark
+from .intents import DONE, DOUBT, Intent, Mark
 from .session import Session
 from .snapshot import Outcome, Will, WritesSnapshot
 from .succession import ALIVE, Succession, in_sync
-from .write import Journal, NoJournal, Write, slot_of, stands_alone
+from .write import Journal, Write, slot_of, stands_alone
 
 if TYPE_CHECKING:
     from .device import Device
     from .group import Group
-
-Tell = Callable[..., None]
 
 _NEVER_WRITTEN: Final = (Outcome.NO_DEVICE, Outcome.BUSY, Outcome.LOGIN_LOST)
 
@@ -41,23 +40,19 @@ class GroupWrites:
     def __init__(self, group: Group, tell: Tell) -> None:
         self.queue: deque[Exchange] = deque()
         self.current: Write | None = None
-        self.sequence = 0  # number of the last write
         self.succession = Succession(group, tell)
-        self.behind: dict[str, Mark] = {}  # by name: a device may be taken out and come back
+        self.behind = Behind(group, tell)
         self.results: dict[str, int] = {}
-        self.journal: Journal = NoJournal()
         self._group = group
         self._tell = tell
         self._pumping = False
         self._waits_for_turn = False
-        self._done = 0
-        self._heard_of = 0  # writes of other processes that are counted in it
 
     @property
     def under_way(self) -> bool:
         """Whether key tables may be unlike at this moment because a write has reached some of them only."""
-        self._listen()
-        return self.current is not None or self.journal.history.open
+        self.behind.listen()
+        return self.current is not None or self.behind.journal.history.open
 
     @property
     def writing(self) -> bool:
@@ -67,8 +62,8 @@ class GroupWrites:
     @property
     def done(self) -> int:
         """Writes that may have changed key tables since the start, those of other processes too."""
-        self._listen()
-        return self._done
+        self.behind.listen()
+        return self.behind.done
 
     def submit(self, exchange: Exchange, now: float) -> None:
         """``exchange`` has its ``deadline`` and ``wait_until``. What was begun is ended without its client too."""
@@ -88,33 +83,15 @@ class GroupWrites:
 
     def adopt(self, journal: Journal, last: int, behind: dict[str, Mark], now: float) -> None:
         """Use this journal, which says so. Devices that it names are behind, those of the group and those to come."""
-        self.journal = journal
-        self._heard_of = journal.begun_elsewhere
-        self.sequence = max(self.sequence, last)
         if self.current is not None:  # another journal knows of it; both do now
             journal.take_turn(_already_on_its_way)
             journal.begin(self.current.intent, self.current.exchange.request, _already_on_its_way)
-        for name, mark in self.behind.items():
-            journal.tell(name, mark)
-        for name, mark in behind.items():
-            if name not in self.behind:
-                self.behind[name] = mark
-        for device in self._group.devices:
-            self.enlist(device, now)
-
-    def enlist(self, device: Device, now: float) -> None:
-        """A device has come to the group; it may have been here before."""
-        mark = self.behind.get(device.name)
-        if mark is not None and not device.leaving and not device.tracker.is_behind:
-            device.lacks = mark.number
-            self._group.likeness.fell_behind(device, mark.reason, now)
-            self._tell("device behind", device=device.name, reason=mark.reason)
+        self.behind.adopt(journal, last, behind, now)
 
     def expire(self, now: float) -> None:
         """What happens because time passes. Call it often."""
-        self._listen()
-        if self.behind:
-            self._notice_equal()
+        self.behind.listen()
+        self.behind.notice_equal()
         write = self.current
         if write is not None and not write.exchange.finished and now >= write.exchange.deadline:
             in_doubt = Outcome.UNKNOWN if write.have else Outcome.TIMEOUT if write.sent_at else Outcome.BUSY
@@ -133,10 +110,10 @@ class GroupWrites:
     def snapshot(self) -> WritesSnapshot:
         return WritesSnapshot(
             queued=len(self.queue),
-            under_way=self.current is not None or self.journal.history.open,
-            last_sequence=self.sequence,
-            behind={name: mark.number for name, mark in self.behind.items()},
-            in_doubt=tuple(name for name, mark in self.behind.items() if mark.doubtful),
+            under_way=self.current is not None or self.behind.journal.history.open,
+            last_sequence=self.behind.sequence,
+            behind={name: mark.number for name, mark in self.behind.marks.items()},
+            in_doubt=tuple(name for name, mark in self.behind.marks.items() if mark.doubtful),
             promoted=None if self.succession.promoted is None else self.succession.promoted.name,
             results=dict(self.results),
         )
@@ -168,15 +145,15 @@ class GroupWrites:
                 exchange = self.queue[0]
                 if not exchange.finished and self._awaited(now, exchange.wait_until):
                     break
-                self._waits_for_turn = not self.journal.take_turn(self._take_turn)
+                self._waits_for_turn = not self.behind.journal.take_turn(self._take_turn)
                 if self._waits_for_turn:
                     return
-                self._listen()
+                self.behind.listen()
                 self.queue.popleft()
                 if not exchange.finished:
                     self._begin(exchange, now)
             if self.current is None:
-                self.journal.give_turn()
+                self.behind.journal.give_turn()
         finally:
             self._pumping = False
 
@@ -185,11 +162,11 @@ class GroupWrites:
         if self.queue and self.current is None:
             self._pump(self._group.clock())
         elif self.current is None:
-            self.journal.give_turn()
+            self.behind.journal.give_turn()
 
     def _begin(self, exchange: Exchange, now: float) -> None:
         group = self._group
-        self._notice_equal()
+        self.behind.notice_equal()
         first = self.succession.first()
         if first is None:
             self._count("not_sent")
@@ -200,7 +177,7 @@ class GroupWrites:
         marks = group.settings.writes_mode is WritesMode.REPLICATE and (
             not alone or settings.nondeterministic is Nondeterministic.STALE
         )
-        write = Write(self.sequence + 1, exchange, first, marks=marks)
+        write = Write(self.behind.sequence + 1, exchange, first, marks=marks)
         if marks and not alone:
             others = [device for device in group.devices if device is not first and in_sync(device)]
             write.waves = [
@@ -212,7 +189,7 @@ class GroupWrites:
                 self._count("not_sent")
                 exchange.finish(Outcome.NO_DEVICE, None)
                 return
-        self.sequence = write.number
+        self.behind.sequence = write.number
         self.current = write
         if isinstance(exchange.owner, Session):
             exchange.owner.clients += 1  # its connections stay until this is done, also if its clients leave
@@ -224,7 +201,7 @@ class GroupWrites:
             devices=tuple(device.name for device in group.devices if not device.leaving) if marks else (),
             at=0.0,
         )
-        self.journal.begin(write.intent, exchange.request, partial(self._intended, write))
+        self.behind.journal.begin(write.intent, exchange.request, partial(self._intended, write))
 
     def _intended(self, write: Write, durable: bool) -> None:
         """The journal has it, or could not take it; then nothing is sent."""
@@ -272,10 +249,10 @@ class GroupWrites:
             exchange.finish(Outcome.UNKNOWN if write.seen and outcome is not Outcome.LOGIN_LOST else outcome, None)
             self._end(write, "not_sent")
         else:
-            self._done += 1
+            self.behind.done += 1
             self._tell("write in doubt", write=write.number, command=exchange.command.label, device=device.name)
             if write.marks:
-                self._fall_behind(device, write, DOUBT)
+                self.behind.fall(device, write.mark(DOUBT))
             exchange.finish(outcome, None)
             self._end(write, "in_doubt")
 
@@ -299,9 +276,9 @@ class GroupWrites:
         """The first has it, and this is the client's answer."""
         write.answer = answer
         write.have = 1
-        self._has(write.first, write)
+        self.behind.has(write.first, write.mark(DONE))
         if not (write.alone and stands_alone(write, self._settings)):
-            self._done += 1
+            self.behind.done += 1
             self._leave_behind(write)
         self._tell_client(write)
         self._advance(write)
@@ -315,7 +292,7 @@ class GroupWrites:
             left = [device for device in self._group.devices if device is self.succession.primary]
         for device in left:
             if device is not write.first and not device.leaving:
-                self._fall_behind(device, write, "missed")
+                self.behind.fall(device, write.mark("missed"))
 
     def _advance(self, write: Write) -> None:
         """Send it to the next wave when the one before has ended; end it after the last."""
@@ -343,21 +320,18 @@ class GroupWrites:
         outcome = leg.outcome
         if outcome is Outcome.OK and self._same(write, leg.answer):
             write.have += 1
-            self._has(device, write)
+            self.behind.has(device, write.mark(DONE))
         elif outcome is Outcome.OK:
-            self._fall_behind(device, write, "differs")
+            self.behind.fall(device, write.mark("differs"))
         elif outcome is Outcome.DEVICE_ERROR:
-            self._fall_behind(device, write, "refused")
+            self.behind.fall(device, write.mark("refused"))
         elif outcome in _NEVER_WRITTEN:
-            self._fall_behind(device, write, "missed")
+            self.behind.fall(device, write.mark("missed"))
         else:
-            self._fall_behind(device, write, DOUBT)
+            self.behind.fall(device, write.mark(DOUBT))
         self._caught_up(device)
         self._tell_client(write)
         self._advance(write)
-
-    def _has(self, device: Device, write: Write) -> None:
-        self.journal.tell(device.name, Mark(number=write.number, code=write.exchange.command.label, outcome=DONE))
 
     def _same(self, write: Write, answer: bytes | None) -> bool:
         return answer == write.answer or write.exchange.command.label in self._settings.varying
@@ -388,71 +362,13 @@ class GroupWrites:
 
     def _end(self, write: Write, result: str, *, journaled: bool = True) -> None:
         if journaled:
-            self.journal.end(write.number, result)
+            self.behind.journal.end(write.number, result)
         self._count(result)
         self.current = None
         owner = write.exchange.owner
         if isinstance(owner, Session):
             self._group.sessions.leave(owner)
         self._pump(self._group.clock())
-
-    # --- who is behind -------------------------------------------------------------------------------------------
-
-    def _fall_behind(self, device: Device, write: Write, outcome: str) -> None:
-        """It lacks this write, or may: it serves nothing, and nobody goes on talking to it."""
-        now = self._group.clock()
-        mark = Mark(number=write.number, code=write.exchange.command.label, outcome=outcome)
-        self.journal.tell(device.name, mark)  # each time: another process may just have seen it equal without this one
-        if device.name in self.behind:
-            return
-        self.behind[device.name] = mark
-        device.lacks = mark.number
-        self._group.likeness.fell_behind(device, mark.reason, now)
-        self._tell("device behind", device=device.name, reason=mark.reason)
-        self._group.changed(device)
-        for upstream in tuple(device.private):
-            upstream.close("its key table is behind")
-
-    def _listen(self) -> None:
-        """What other processes did: numbers go on from theirs, who is behind there is behind here, and back."""
-        journal = self.journal
-        journal.look()
-        history = journal.history
-        if journal.begun_elsewhere != self._heard_of:
-            self._notice_equal()  # shown before these, and no proof for them
-            self._done += journal.begun_elsewhere - self._heard_of
-            self._heard_of = journal.begun_elsewhere
-            self.sequence = max(self.sequence, history.last)
-        if history.behind.keys() != self.behind.keys() and not isinstance(journal, NoJournal):
-            self._follow(history)
-
-    def _follow(self, history: History) -> None:
-        now = self._group.clock()
-        for name, mark in history.behind.items():
-            if name not in self.behind:
-                self.behind[name] = mark
-                for device in self._present(name):
-                    self.enlist(device, now)
-                    self._group.changed(device)
-                    for upstream in tuple(device.private):
-                        upstream.close("its key table is behind")
-        for name in [name for name in self.behind if name not in history.behind]:
-            del self.behind[name]
-            for device in self._present(name):
-                device.tracker.shown_equal(now)
-                self._group.changed(device)
-                self._tell("device equal again", device=name)
-
-    def _present(self, name: str) -> list[Device]:
-        return [device for device in self._group.devices if device.name == name and not device.leaving]
-
-    def _notice_equal(self) -> None:
-        """Whoever compared a device, or vouched for it, told its tracker."""
-        for device in self._group.devices:
-            if device.name in self.behind and not device.leaving and not device.tracker.is_behind:
-                del self.behind[device.name]
-                self.journal.equal(device.name, self.sequence)
-                self._tell("device equal again", device=device.name)
 
     def _count(self, result: str) -> None:
         self.results[result] = self.results.get(result, 0) + 1

@@ -144,7 +144,7 @@ class RunningGroup:
         former, self.journal = self.journal, journal
         writes = self.group.writes
         if journal is None:
-            writes.journal = NoJournal()
+            writes.behind.journal = NoJournal()
         else:
             self._nursery.start_soon(journal.run, self._reactor.flush)
             history = journal.history
@@ -177,7 +177,7 @@ class RunningGroup:
         keeper = DeviceKeeper(self.group, device, contact.connect, self._reactor, random)
         kept = _Kept(keeper, trio.CancelScope(), contact)
         self._kept[device] = kept
-        self.group.writes.enlist(device, self._reactor.clock())
+        self.group.writes.behind.enlist(device, self._reactor.clock())
         self._nursery.start_soon(self._keep, device, kept)
         return device
 

@@ -258,7 +258,7 @@ class TestBehind:
         group.refuse("b", asked)
         group["b"].leaving = True
         again = group.add(device_settings("b"))
-        group.group.writes.enlist(again, group.now)
+        group.group.writes.behind.enlist(again, group.now)
         assert again.health is Health.UNSAFE
 
     def test_a_write_waits_for_the_first_verdict_on_a_device_for_as_long_as_it_may_be_queued(self) -> None:
@@ -623,7 +623,7 @@ class TestJournal:
         started.show_equal("b")
         assert "b" not in FakeJournal(journal.lines).history.behind
         asked = started.write()
-        assert started.group.writes.sequence == 2
+        assert started.group.writes.behind.sequence == 2
 
     def test_a_journal_exchanged_in_the_middle_of_a_write_knows_of_it(self) -> None:
         group = replicas()

@@ -256,7 +256,7 @@ class WritesMachine(RuleBasedStateMachine):
     def the_journal_names_everybody_who_is_behind(self) -> None:
         found: History = self.group.journal.read()
         behind = self.group.behind()
-        assert behind <= set(found.behind) | set(self.group.group.writes.behind)
+        assert behind <= set(found.behind) | set(self.group.group.writes.behind.marks)
         if self.quiet:
             self.group.group.writes.expire(self.group.now)
             assert self.group.behind() <= set(self.group.journal.read().behind)
