@@ -109,7 +109,7 @@ class SyslogSender:
                     nursery.cancel_scope.cancel()
                 finally:
                     if not self.fault:
-                        await self._last_words(sock)
+                        await self._last_words(sock)  # noqa: ASYNC102 - it shields itself
         finally:
             self.connected = False
             if isinstance(sock, ssl.SSLSocket):

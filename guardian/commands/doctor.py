@@ -14,6 +14,7 @@ from guardian import console
 from guardian.remote import RefusedError, Remote, UnreachableError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from config.model import Admin, AdminTls, Config, Device, DeviceTls, Group, ListenerTls
@@ -115,13 +116,14 @@ def _load(path: Path, findings: _Told) -> Config | None:
 
 
 def _ask_proxy(config: Config, admin: str | None, token_file: Path | None, findings: _Told) -> Running:
+    from config.credentials import CredentialError  # noqa: PLC0415
     from guardian.doctor.finding import warning  # noqa: PLC0415
     from guardian.doctor.judgement import Running, judge_running  # noqa: PLC0415
 
     try:
         remote = _remote(config, admin, token_file)
         status = remote.status()
-    except (UnreachableError, RefusedError, OSError, ValueError) as exc:
+    except (UnreachableError, RefusedError, CredentialError, OSError, ValueError) as exc:
         told = exc.format_message() if isinstance(exc, click.ClickException) else console.one_line(exc)
         findings.say(warning("proxy", f"not asked: {told}"))
         return Running()
@@ -143,12 +145,25 @@ def _remote(config: Config, admin: str | None, token_file: Path | None) -> Remot
     context = None
     if admin.startswith("https:"):
         context = ssl.create_default_context()
-        # It is asked on its own machine for what it is; its certificate is judged with the others, by its file.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        if settings.tls is not None and settings.tls.ca and token is None:
-            raise ValueError("it wants a client certificate, ask it with `guardian status`")
+        if settings.tls is not None:
+            _trust_only(context, settings.tls)
+            if settings.tls.ca and token is None:
+                raise ValueError("it wants a client certificate, ask it with `guardian status`")
     return Remote(admin=admin, token=token, tls=context)
+
+
+def _trust_only(context: ssl.SSLContext, tls: AdminTls) -> None:
+    """Let nobody hear the token but who shows the certificate of the configuration. Raises `CredentialError`."""
+    import ssl  # noqa: PLC0415
+
+    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
+
+    from config.credentials import load_credentials  # noqa: PLC0415
+
+    own = load_credentials(tls.certificate, tls.key, tls.key_password_file)
+    context.check_hostname = False  # it is this one certificate, whatever it is called
+    context.load_verify_locations(cadata=own.certificate.public_bytes(Encoding.PEM).decode("ascii"))
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
 def _reachable(admin: Admin) -> str:
