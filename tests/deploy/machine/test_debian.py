@@ -174,6 +174,17 @@ def test_the_service_as_installed(machine: Machine) -> None:
     machine.until("guardian", "status")
     assert ask(machine) == "[AOECHO;AGhere;]"
 
+    # An upgrade by hand-over: another main process of the same run, and the old one goes when nobody is left.
+    old = show(machine, "MainPID")
+    machine.run("systemctl", "kill", "--kill-whom=main", "-s", "USR2", UNIT)
+    while show(machine, "MainPID") == old:
+        ask(machine)
+    machine.until("guardian", "status")
+    assert ask(machine) == "[AOECHO;AGhere;]"
+    machine.until("sh", "-c", f"! kill -0 {old} 2>&-")
+    assert (show(machine, "ActiveState"), show(machine, "NRestarts")) == ("active", "0")
+    machine.run("systemctl", "reload", UNIT)
+
     # It hangs: the watchdog ends it, and systemd starts it anew.
     hung = show(machine, "MainPID")
     machine.run("sh", "-c", f"kill -STOP {hung}")
