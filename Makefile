@@ -21,7 +21,7 @@ $(STAMP): $(LOCK) pyproject.toml README.md $(SOURCES)
 	@touch $@
 
 demo: setup
-	@$(BIN)/guardian demo $(if $(STAY),--stay)
+	@$(BIN)/guardian demo $(if $(STAY),--stay) $(if $(SLOW),--slow $(SLOW))
 
 # The tests run from the sources here, interpreted. Where the data path is compiled, those of its promises run on the
 # installation first: -P keeps this folder behind it. `make soak` has the run of minutes.

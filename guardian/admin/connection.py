@@ -64,6 +64,7 @@ class Guest:
     secure: bool  # over TLS
     local_host: str  # the address that they connected to
     client: Peer | None = None  # whose certificate
+    user: Callable[[], int | None] | None = None  # see `Request.user`
 
     def over_tls(self, client: Peer | None) -> Guest:
         if client is None:
@@ -178,6 +179,7 @@ class Connection:
             actor=self._guest.actor,
             role=self._guest.role,
             client=self._guest.client,
+            user=self._guest.user,
         )
 
     async def _work_out(self, request: Request) -> Response | Conversation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
@@ -42,6 +42,7 @@ class Request:
     actor: Actor = _NOBODY  # who asks; a handler that changes something passes it on
     role: Role = Role.OPEN  # what they may do, at most
     client: Identity | None = None  # whose certificate came with the connection
+    user: Callable[[], int | None] | None = None  # finds out, in a thread, whose connection over loopback it is
     parts: Mapping[str, str] = attrs.field(factory=dict)  # the named parts of the route's path
 
     @property

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -26,6 +27,7 @@ from .dispatch import Conversation, Dispatcher
 from .keys import ROLES, Keys, read_keys
 from .listening import listen_admin, uid_of_peer
 from .message import ANYONE, LOOPBACK, Request, Response, Role, refusal
+from .neighbours import user_at
 from .room import Room
 from .route import Table
 from .routes import all_routes
@@ -214,6 +216,7 @@ def _reaches_others(listening: socket.socket) -> bool:
 
 def _guest(plain: trio.SocketStream) -> Guest:
     """Who comes, as far as the connection says."""
+    user = None
     if plain.socket.family == socket.AF_UNIX:
         uid = uid_of_peer(plain.socket)  # type: ignore[arg-type]
         actor, local = Actor(name=f"uid {uid}", source=_UNIX), "localhost"
@@ -222,5 +225,7 @@ def _guest(plain: trio.SocketStream) -> Guest:
             local, peer = plain.socket.getsockname()[0], plain.socket.getpeername()[0]
         except OSError as exc:
             raise trio.BrokenResourceError("the client was gone before its accept") from exc
+        if is_loopback(peer):
+            user = partial(user_at, plain.socket.family, plain.socket.getpeername(), plain.socket.getsockname())
         actor = Actor(name=LOOPBACK if is_loopback(peer) else ANYONE, source=peer)
-    return Guest(actor=actor, role=Role.OPERATE, secure=False, local_host=local)
+    return Guest(actor=actor, role=Role.OPERATE, secure=False, local_host=local, user=user)

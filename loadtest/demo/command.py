@@ -14,6 +14,7 @@ import click
 import trio
 
 from .admin import NoAnswer
+from .configuration import DEVICES
 from .play import Play
 from .programs import ProgramFailed
 from .screen import Screen
@@ -26,7 +27,10 @@ _INTERRUPTED: Final = 130
 @click.option("--seconds", type=click.FloatRange(4, 3600), default=20, show_default=True, help="How long it takes.")
 @click.option("--clients", type=click.IntRange(1, 500), default=12, show_default=True, help="Clients at once.")
 @click.option("--stay", is_flag=True, help="Stay up afterwards, until Ctrl-C.")
-def demo(seconds: float, clients: int, stay: bool) -> int:
+@click.option(
+    "--slow", type=click.Choice([device.name for device in DEVICES]), help="A device that takes ten times as long."
+)
+def demo(seconds: float, clients: int, stay: bool, slow: str | None) -> int:
     """Run the proxy in front of three emulated devices and a backup, and take a device away under traffic.
 
     Everything lives in a folder of its own below ./demo, which is removed at the end. Exit code 0 if no read failed.
@@ -37,7 +41,7 @@ def demo(seconds: float, clients: int, stay: bool) -> int:
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent)).resolve()
     except OSError as exc:
         raise click.ClickException(f"cannot write to {parent.resolve()}: {exc.strerror}") from exc
-    run = _Run(Play(folder, Screen.choose(), seconds=seconds, clients=clients, stay=stay))
+    run = _Run(Play(folder, Screen.choose(), seconds=seconds, clients=clients, stay=stay, slow=slow))
     try:
         trio.run(run.until_a_signal)
     finally:

@@ -19,13 +19,14 @@ class DemoDevice:
     name: str
     role: str
     latency: str
+    slow_latency: str  # ten times as long
 
 
 DEVICES: Final[Sequence[DemoDevice]] = (
-    DemoDevice(name="hsm1", role="primary", latency="lognormal:2ms,p99=5ms"),
-    DemoDevice(name="hsm2", role="production", latency="lognormal:3ms,p99=6ms"),
-    DemoDevice(name="hsm3", role="production", latency="lognormal:4ms,p99=8ms"),
-    DemoDevice(name="hsm4", role="backup", latency="lognormal:3ms,p99=6ms"),
+    DemoDevice(name="hsm1", role="primary", latency="lognormal:2ms,p99=5ms", slow_latency="lognormal:20ms,p99=50ms"),
+    DemoDevice(name="hsm2", role="production", latency="lognormal:3ms,p99=6ms", slow_latency="lognormal:30ms,p99=60ms"),
+    DemoDevice(name="hsm3", role="production", latency="lognormal:4ms,p99=8ms", slow_latency="lognormal:40ms,p99=80ms"),
+    DemoDevice(name="hsm4", role="backup", latency="lognormal:3ms,p99=6ms", slow_latency="lognormal:30ms,p99=60ms"),
 )
 VICTIM: Final = "hsm2"
 BACKUP: Final = "hsm4"
@@ -67,6 +68,7 @@ def write(file: Path, addresses: Mapping[str, str], admin: str) -> None:
             }
         ],
         "admin": {"bind": admin},
+        "audit": {"file": "audit.log"},
         "logs": {"format": "json"},
     }
     file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

@@ -33,6 +33,7 @@ class Play:
     seconds: float = attrs.field(kw_only=True)
     clients: int = attrs.field(kw_only=True)
     stay: bool = attrs.field(kw_only=True)
+    slow: str | None = attrs.field(kw_only=True, default=None)  # a device's name
     finished: bool = attrs.field(default=False, init=False)  # the summary is printed
     succeeded: bool = attrs.field(default=False, init=False)  # and no read failed
 
@@ -40,7 +41,7 @@ class Play:
         """Raises ProgramFailed, perhaps in a group. All programs are ended, also when this is cancelled."""
         began_at = trio.current_time()
         async with Programs(self.folder) as programs:
-            stage = Stage(self.folder, programs, self.screen)
+            stage = Stage(self.folder, programs, self.screen, self.slow)
             await stage.make_pki()
             await stage.start_devices()
             proxy, admin = await stage.start_proxy()
@@ -94,6 +95,10 @@ class Play:
     async def _until_interrupted(self, admin: Admin, traffic: Traffic, watch: Watch, began: float) -> None:
         await self._sum_up(admin, traffic, watch, began)
         self.screen.plain(f"\nThe traffic goes on. Dashboard: {admin.url}/   Ctrl-C ends it.", "good")
+        self.screen.plain(
+            f"In another shell: export GUARDIAN_ADMIN={admin.url}, and guardian top, show, tail, device ..."
+        )
+        self.screen.plain(f"Who did what: guardian audit show {self.folder / 'audit.log'}")
         await trio.sleep_forever()
 
     async def _sum_up(self, admin: Admin, traffic: Traffic, watch: Watch, began: float) -> None:

@@ -26,6 +26,7 @@ class Stage:
     folder: Path
     programs: Programs
     screen: Screen
+    slow: str | None = None  # this device takes ten times as long
     devices: dict[str, Program] = attrs.field(factory=dict, init=False)
     addresses: dict[str, str] = attrs.field(factory=dict, init=False)  # host:port by device
 
@@ -49,7 +50,14 @@ class Stage:
         """
         files = ["--certificate", f"pki/{device.name}.crt", "--key", f"pki/{device.name}.key", "--ca", "pki/ca.crt"]
         place = ["--name", device.name, "--bind", self.addresses.get(device.name, _ANY_PORT)]
-        work = ["--latency", device.latency, "--capacity", "16", "--user", PROXY]
+        work = [
+            "--latency",
+            device.latency if device.name != self.slow else device.slow_latency,
+            "--capacity",
+            "16",
+            "--user",
+            PROXY,
+        ]
         program = await self.programs.start(device.name, "simulate", *place, *files, *work, piped=True)
         self.devices[device.name] = program
         self.addresses[device.name] = str((await program.ready_line())["address"])
