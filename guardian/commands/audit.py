@@ -58,10 +58,14 @@ def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 @_FILES
 @click.option("--since", metavar="HASH", callback=_hash, help="A hash that you wrote down: a record must have it.")
 @click.option(
-    "--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-    help="The key of `audit.key_file`, for records that were made with it.",
+    "--key-file", "key_files", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE", help="The key of `audit.key_file`: every record must be made with it. Repeat it if it was changed.",
 )  # fmt: skip
-def verify(files: tuple[Path, ...], since: str | None, key_file: Path | None) -> int:
+@click.option(
+    "--keyed-from", type=click.IntRange(min=1), metavar="N",
+    help="With --key-file: records before number N may be without a key, and are then not proved.",
+)  # fmt: skip
+def verify(files: tuple[Path, ...], since: str | None, key_files: tuple[Path, ...], keyed_from: int | None) -> int:
     """Say whether FILEs are one whole chain of records, and where they are not.
 
     Prints the first and the last hash: write the last one down, and ask for it the next time with --since. Exit code 1
@@ -69,7 +73,9 @@ def verify(files: tuple[Path, ...], since: str | None, key_file: Path | None) ->
     """
     from guardian.audit.verification import Verification  # noqa: PLC0415 (only this command needs it)
 
-    verification = Verification(_key(key_file), since)
+    if keyed_from is not None and not key_files:
+        raise click.UsageError("--keyed-from says from where on the key of --key-file counts: give that, too")
+    verification = Verification([_key(path) for path in key_files], since, keyed_from or 0)
     for _ in _records(files, verification):
         pass
     for note in verification.notes:
@@ -100,7 +106,9 @@ def _verdict(files: Sequence[Path], done: Verification, since: str | None) -> in
     elif done.unproven:
         console.say(f"{count}: in order; {done.unproven} were made with a key: give --key-file to prove these")
     else:
-        console.say(f"{count}: whole{' and made with the key' if done.keyed == done.count else ''}")
+        bare = done.count - done.keyed
+        made = "" if not done.keyed else " and made with the key" + (f", but for the first {bare}" if bare else "")
+        console.say(f"{count}: whole{made}")
     return 1 if done.faults or missed else 0
 
 
@@ -186,12 +194,10 @@ def _readable(path: Path) -> Iterator[None]:
         raise click.UsageError(f"cannot read {path}: {why}") from exc
 
 
-def _key(path: Path | None) -> bytes | None:
+def _key(path: Path) -> bytes:
     from config.credentials import CredentialError  # noqa: PLC0415 (cryptography)
     from guardian.audit.settings import read_key  # noqa: PLC0415
 
-    if path is None:
-        return None
     try:
         return read_key(path)
     except CredentialError as exc:
