@@ -100,7 +100,8 @@ def _verdict(files: Sequence[Path], done: Verification, since: str | None) -> in
         console.say(f"no record has the hash {since}: records were taken out, or all made anew")
     elif done.since is not None:
         console.say(f"record {done.since.number} has the hash that you wrote down; {done.after_since} come after it")
-    count = f"{done.count} record{'' if done.count == 1 else 's'} in {len(files)} file{'' if len(files) == 1 else 's'}"
+    held = len(_distinct(files))
+    count = f"{done.count} record{'' if done.count == 1 else 's'} in {held} file{'' if held == 1 else 's'}"
     if done.faults:
         console.say(f"{count}: NOT WHOLE, {len(done.faults)} fault{'' if len(done.faults) == 1 else 's'}")
     elif done.unproven:
@@ -170,7 +171,7 @@ def _records(files: Sequence[Path], verification: Verification) -> Iterator[Reco
     from guardian.audit.verification import in_order  # noqa: PLC0415
 
     firsts = []
-    for path in dict.fromkeys(files):
+    for path in _distinct(files):
         with _readable(path), opened(path) as file:
             firsts.append((str(path), file.readline(_LONGEST_LINE)))
     for name in in_order(firsts):
@@ -182,6 +183,16 @@ def _records(files: Sequence[Path], verification: Verification) -> Iterator[Reco
                 if record is not None:
                     yield record
     verification.end()
+
+
+def _distinct(files: Sequence[Path]) -> list[Path]:
+    """Without those that are the same file by another name."""
+    by_inode: dict[tuple[int, int], Path] = {}
+    for path in files:
+        with _readable(path):
+            known = path.stat()
+            by_inode.setdefault((known.st_dev, known.st_ino), path)
+    return list(by_inode.values())
 
 
 @contextmanager

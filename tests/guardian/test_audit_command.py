@@ -102,6 +102,12 @@ def test_several_files_in_any_order(log: Path, tmp_path: Path, capsys: pytest.Ca
     assert "goes on from record 5, which is in none of these files" in capsys.readouterr().out
 
 
+def test_one_file_by_two_names_is_one(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "audit.log.link").hardlink_to(log)
+    assert execute(["audit", "verify", str(log), str(tmp_path / "audit.log.link")]) == 0
+    assert "5 records in 1 file: whole" in capsys.readouterr().out
+
+
 def test_with_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log, key, other = written(tmp_path / "audit.log", KEY), tmp_path / "key", tmp_path / "other"
     key.write_bytes(KEY + b"\n")
