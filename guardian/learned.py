@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from .learning import ClientSeen, CodeSeen, Learning, LoginSeen, PipelineSeen
 from .proposals import as_facts, as_yaml, propose
@@ -11,13 +11,18 @@ from .proposals import as_facts, as_yaml, propose
 _PREFIX: Final = 16  # hex digits of a fingerprint that tell clients apart for people
 
 
-def report(group: str, learning: Learning) -> Mapping[str, object]:
+Listed = Callable[
+    [Iterator[Any]], object
+]  # what becomes of the long lists: `list`, or `iter` for who writes as it comes
+
+
+def report(group: str, learning: Learning, listed: Listed = list) -> Mapping[str, object]:
     """One group's part of the report."""
     proposals = propose(learning)
     return {
         "requests": learning.requests,
         "dropped": dict(learning.room.dropped),
-        "clients": [_client(client) for client in learning.clients.values()],
+        "clients": listed(_client(client, listed) for client in learning.clients.values()),
         "unknown": sorted({
             code.code for client in learning.clients.values() for code in client.codes.values() if not code.known
         }),
@@ -28,7 +33,7 @@ def report(group: str, learning: Learning) -> Mapping[str, object]:
     }  # fmt: skip
 
 
-def _client(client: ClientSeen) -> Mapping[str, object]:
+def _client(client: ClientSeen, listed: Listed) -> Mapping[str, object]:
     who = client.who
     codes = sorted(client.codes.values(), key=lambda code: (-code.requests, code.code))
     return {
@@ -39,7 +44,7 @@ def _client(client: ClientSeen) -> Mapping[str, object]:
         "connections": client.connections,
         "from_start": client.from_start,
         "malformed": client.malformed,
-        "codes": [_code(code, client) for code in codes],
+        "codes": listed(_code(code, client) for code in codes),
     }
 
 

@@ -18,7 +18,7 @@ from balancer.exchange import Exchange
 from balancer.group import Group
 
 from .completions import Completions, Observe
-from .learned import report
+from .learned import Listed, report
 from .learning import Learning, Life, Who
 
 if TYPE_CHECKING:
@@ -140,10 +140,10 @@ class Lessons:
             "requests": sum(watched.learning.requests for watched in self._watched),
         }
 
-    def reporter(self) -> Callable[[], Mapping[str, object]]:
+    def reporter(self, listed: Listed = list) -> Callable[[], Mapping[str, object]]:
         """What gives what was learned, by group. It may run in a thread once the lesson has ended."""
         learned = {watched.group.name: watched.learning for watched in self._watched}
-        return lambda: {name: report(name, learning) for name, learning in learned.items()}
+        return lambda: {name: report(name, learning, listed) for name, learning in learned.items()}
 
     @property
     def ended(self) -> bool:

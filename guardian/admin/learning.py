@@ -7,13 +7,13 @@ import re
 from typing import Final
 
 import structlog
-import trio
 
 from config.units import format_duration, parse_duration
 from guardian.events import Events, Kind
 from guardian.lessons import LONGEST, SHORTEST, LessonRunning, Lessons
 
 from .message import Request, Response, Role, as_json, refusal
+from .rendering import Renderer
 from .route import Route, Schema
 
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -38,7 +38,7 @@ class Learning:
         self._lessons = lessons
         self._events = events
         self._log = structlog.get_logger()
-        self._renderers = trio.CapacityLimiter(1)
+        self._renderer = Renderer()
 
     def routes(self) -> list[Route]:
         return [
@@ -74,11 +74,11 @@ class Learning:
         """The state, and once the lesson has ended what was learned."""
         lessons = self._lessons
         content = dict(lessons.facts)
-        if lessons.ended:
-            reporter = lessons.reporter()  # now: somebody may start anew while we wait for our turn
-            async with self._renderers:  # a long report must not hold up the data path
-                content["groups"] = await trio.to_thread.run_sync(reporter)
-        return as_json(200, content)
+        if not lessons.ended:
+            return as_json(200, content)
+        # Now: somebody may start anew while we wait for our turn. As it comes: a large heap has long collections.
+        reporter = lessons.reporter(iter)
+        return await self._renderer.answer(200, lambda: {**content, "groups": reporter()})
 
     async def start(self, request: Request) -> Response:
         try:

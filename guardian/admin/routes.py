@@ -5,9 +5,10 @@ Origin, token, role, method, query and the kind of body are checked before a han
 and the tests of refusals are made from the table. A handler raises only for a fault of ours (the client then gets 500);
 what the client did wrong it answers with `refusal`.
 
-* A plain answer: ``async def handler(request: Request) -> Response``, often `as_json`. ``request.parts`` are the named
-  parts of the path, ``request.query`` what follows the question mark (name each in ``Route.query``), ``request.body``
-  the body of a POST whose route has ``takes``. Who changes something passes on ``request.actor``.
+* A plain answer: ``async def handler(request: Request) -> Response``, often `as_json`, or a `Renderer`'s where it is
+  large. ``request.parts`` are the named parts of the path, ``request.query`` what follows the question mark (name each
+  in ``Route.query``), ``request.body`` the body of a POST whose route has ``takes``. Who changes something passes on
+  ``request.actor``.
 * A stream: the handler gives ``Response(status=200, content_type=..., stream=chunks())``, where ``chunks`` is an async
   generator of bytes. Each chunk is sent as it comes. When the client leaves, or the server stops, the generator is
   cancelled where it waits: clean up in ``finally``. When it returns, the answer has ended.
@@ -36,6 +37,7 @@ from .learning import Learning
 from .message import Request, Response, Role, as_json, refusal
 from .openapi import document
 from .page import page_routes
+from .rendering import Renderer
 from .route import Route, Schema
 from .scrapes import Scrapes
 from .status import device_status, status, unready
@@ -104,6 +106,7 @@ class _Own:
         self._version = version
         self._log = structlog.get_logger()
         self._scrapes = Scrapes(proxy.snapshot, version)
+        self._renderer = Renderer()
 
     def routes(self) -> list[Route]:
         return [
@@ -163,7 +166,8 @@ class _Own:
     async def _status(self, _request: Request) -> Response:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         process = {"now": datetime.now(UTC).isoformat(timespec="milliseconds"), "descriptors": {"limit": limit}}
-        return as_json(200, {**status(self._proxy.snapshot(), self._version), **process})
+        snapshot = self._proxy.snapshot()
+        return await self._renderer.answer(200, lambda: {**status(snapshot, self._version), **process})
 
     async def _metrics(self, request: Request) -> Response:
         body, kind = await self._scrapes.text(request.header("accept") or "")

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-import trio
 
 from config.dump import as_plain, as_yaml
 from guardian.operable import Operable
 from guardian.reloading import Reloading, ReloadResult
 from guardian.shown import certificates, client_facts, commands, session_facts, time_text
 
-from .message import Request, Response, Role, as_json, refusal
+from .message import Request, Response, Role, refusal
+from .rendering import Renderer
 from .route import Route, Schema
 
 MOST: Final = 10_000  # entries of one answer
@@ -42,7 +42,7 @@ class Views:
 
     def __init__(self, proxy: Operable) -> None:
         self._proxy = proxy
-        self._renderers = trio.CapacityLimiter(1)
+        self._renderer = Renderer()
 
     def routes(self) -> list[Route]:
         def view(path: str, summary: str, handler: Any, query: Mapping[str, Schema], part: str) -> Route:
@@ -101,26 +101,19 @@ class Views:
     async def commands(self, request: Request) -> Response:
         snapshot = self._proxy.snapshot()
         group = request.query.get("group")
-        return as_json(200, {"commands": await trio.to_thread.run_sync(commands, snapshot, group)})
+        return await self._renderer.answer(200, lambda: {"commands": commands(snapshot, group)})
 
     async def certificates(self, _request: Request) -> Response:
-        snapshot = self._proxy.snapshot()
-        return as_json(200, {"certificates": certificates(snapshot.certificates, self._proxy.config)})
+        ends, config = self._proxy.snapshot().certificates, self._proxy.config
+        return await self._renderer.answer(200, lambda: {"certificates": certificates(ends, config)})
 
     async def config(self, _request: Request) -> Response:
         reloading = self._proxy.reloading
         if reloading is None or reloading.loaded.source is None:
             return refusal(404, _NO_FILE)
         source = reloading.loaded.source
-        return as_json(
-            200,
-            {
-                "file": str(reloading.file),
-                "loaded": time_text(reloading.loaded_at.timestamp()),
-                "yaml": await trio.to_thread.run_sync(as_yaml, source),
-                "config": await trio.to_thread.run_sync(as_plain, source),
-            },
-        )
+        head = {"file": str(reloading.file), "loaded": time_text(reloading.loaded_at.timestamp())}
+        return await self._renderer.answer(200, lambda: {**head, "yaml": as_yaml(source), "config": as_plain(source)})
 
     async def would_reload(self, request: Request) -> Response:
         return await self._reload(request, dry_run=True)
@@ -140,7 +133,7 @@ class Views:
         if reloading is None:
             return refusal(404, _NO_FILE)
         result = await reloading.reload(request.actor, dry_run=dry_run)
-        return as_json(200 if result.ok else 422, reload_facts(result))
+        return await self._renderer.answer(200 if result.ok else 422, lambda: reload_facts(result))
 
     async def _listed(
         self,
@@ -152,9 +145,7 @@ class Views:
         limit = request.query.get("limit", str(_USUAL))
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MOST):
             return refusal(400, f"limit must be a number from 1 to {MOST}")
-        async with self._renderers:
-            body = await trio.to_thread.run_sync(_encoded, name, chosen, facts, int(limit))
-        return Response(status=200, content_type="application/json", body=body)
+        return await self._renderer.written(lambda: _encoded(name, chosen, facts, int(limit)))
 
 
 def _encoded(
