@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .intents import History, Mark
+from .intents import History, Intent, Mark
 from .write import Journal, NoJournal
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Behind:
         """Use this journal, which says so: number of the last write, and who is behind, in the group now or not yet."""
         self.journal = journal
         self._heard_of = journal.begun_elsewhere
+        if self.sequence > last:
+            journal.go_on_from(self.sequence)  # or "equal as of" it would be read as of earlier writes
         self.sequence = max(self.sequence, last)
         for name, mark in self.marks.items():
             journal.tell(name, mark)
@@ -78,9 +80,21 @@ class Behind:
             self.notice_equal()  # shown before these, and no proof for them
             self.done += journal.begun_elsewhere - self._heard_of
             self._heard_of = journal.begun_elsewhere
-            self.sequence = max(self.sequence, history.last)
+        self.sequence = max(self.sequence, history.last)
+        if journal.heard:
+            heard, journal.heard = journal.heard, []
+            for intent in heard:
+                self._left_out(intent)
         if history.behind.keys() != self.marks.keys() and not isinstance(journal, NoJournal):
             self._follow(history)
+
+    def _left_out(self, intent: Intent) -> None:
+        """Devices that the writer does not know do not get its write. Whether it is refused is not awaited."""
+        if not intent.devices:
+            return  # nothing follows from it for any device
+        for device in self._group.devices:
+            if not device.leaving and device.name not in intent.devices:
+                self.fall(device, Mark(number=intent.number, code=intent.code, outcome="missed"))
 
     def _follow(self, history: History) -> None:
         now = self._group.clock()

@@ -87,9 +87,14 @@ class History:
         """How a write ended on one device; a mark with `DONE` says that it is not behind by it."""
         if mark.number in self._had:
             self._had[mark.number].add(name)
+        self.last = max(self.last, mark.number)
         if mark.outcome != DONE:
             self.behind.setdefault(name, mark)
             self._lacks[name] = max(self._lacks.get(name, 0), mark.number)
+
+    def go_on_from(self, number: int) -> None:
+        """Numbers up to this one were used, elsewhere."""
+        self.last = max(self.last, number)
 
     def end(self, number: int) -> None:
         """Everything is said of that write: devices that were not told of are not concerned."""
@@ -104,6 +109,11 @@ class History:
         self._lacks.pop(name, None)
         for told in self._had.values():
             told.add(name)
+
+    @property
+    def begun(self) -> tuple[Intent, ...]:
+        """Writes that have not ended."""
+        return tuple(self._open.values())
 
     @property
     def open(self) -> bool:
@@ -125,7 +135,7 @@ class History:
 
     def lines(self) -> list[bytes]:
         """The shortest journal that says the same."""
-        found = [header_line(self.salt), _line({"last": self.last})]
+        found = [header_line(self.salt), last_line(self.last)]
         for name, mark in self.behind.items():
             found.append(mark_line(name, mark))
             if self._lacks[name] > mark.number:
@@ -143,6 +153,10 @@ class History:
 
 def header_line(salt: bytes) -> bytes:
     return _line({"journal": _FORM, "salt": salt.hex()})
+
+
+def last_line(number: int) -> bytes:
+    return _line({"last": number})
 
 
 def intent_line(intent: Intent) -> bytes:
@@ -165,8 +179,8 @@ def equal_line(name: str, last: int) -> bytes:
     return _line({"equal": name, "write": last})
 
 
-def read(lines: Iterable[bytes]) -> History | None:
-    """What whole lines say; None where there is none. Raises `JournalDamaged`."""
+def read(lines: Iterable[bytes], begun: list[Intent] | None = None) -> History | None:
+    """What whole lines say; None where there is none. ``begun`` gets all intents. Raises `JournalDamaged`."""
     history: History | None = None
     for number, line in enumerate(lines, 1):
         try:
@@ -176,26 +190,29 @@ def read(lines: Iterable[bytes]) -> History | None:
                     raise ValueError("another form")
                 history = History(bytes.fromhex(record["salt"]))
             else:
-                _take_in(history, record)
+                intent = _take_in(history, record)
+                if begun is not None and intent is not None:
+                    begun.append(intent)
         except _WRONG as exc:
             raise JournalDamaged(f"line {number} is no record of a write journal") from exc
     return history
 
 
-def read_on(history: History, lines: Iterable[bytes]) -> int:
-    """Take in what somebody else has appended; gives the number of writes that began. Raises `JournalDamaged`."""
-    begun = 0
+def read_on(history: History, lines: Iterable[bytes]) -> list[Intent]:
+    """Take in what somebody else has appended; gives the writes that began. Raises `JournalDamaged`."""
+    begun: list[Intent] = []
     for line in lines:
         try:
-            record = json.loads(line)
-            _take_in(history, record)
+            intent = _take_in(history, json.loads(line))
         except _WRONG as exc:
             raise JournalDamaged("what another process has appended is no record of a write journal") from exc
-        begun += "hash" in record
+        if intent is not None:
+            begun.append(intent)
     return begun
 
 
-def _take_in(history: History, record: dict[str, Any]) -> None:
+def _take_in(history: History, record: dict[str, Any]) -> Intent | None:
+    """Gives the intent, where it is one."""
     if "device" in record:
         mark = Mark(number=int(record["write"]), code=str(record["code"]), outcome=record["outcome"])
         if mark.outcome not in OUTCOMES:
@@ -206,20 +223,21 @@ def _take_in(history: History, record: dict[str, Any]) -> None:
         history.equal(str(record["equal"]), None if last is None else int(last))
     elif "write" in record:
         slot = record.get("slot")
-        history.begin(
-            Intent(
-                number=int(record["write"]),
-                code=str(record["code"]),
-                digest=str(record["hash"]),
-                slot=None if slot is None else str(slot),
-                devices=tuple(str(name) for name in record["devices"]),
-                at=float(record["at"]),
-            )
+        intent = Intent(
+            number=int(record["write"]),
+            code=str(record["code"]),
+            digest=str(record["hash"]),
+            slot=None if slot is None else str(slot),
+            devices=tuple(str(name) for name in record["devices"]),
+            at=float(record["at"]),
         )
+        history.begin(intent)
+        return intent
     elif "end" in record:
         history.end(int(record["end"]))
     else:
-        history.last = max(history.last, int(record["last"]))
+        history.go_on_from(int(record["last"]))
+    return None
 
 
 def _line(record: dict[str, Any]) -> bytes:

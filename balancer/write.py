@@ -30,10 +30,18 @@ class Journal(Protocol):
     def equal(self, name: str, last: int) -> None:
         """``last``: number of the last write that was known when it was shown."""
 
+    def go_on_from(self, number: int) -> None:
+        """Numbers up to this one were used before this journal was."""
+
     # Other processes may write to the same devices, and into the same journal: each has to wait for its turn.
 
     history: History  # what all of them have said so far, as far as it was looked at
     begun_elsewhere: int  # writes that were heard of, since the start
+    heard: list[Intent]  # the same, for `Behind` to take away
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process may write now."""
 
     def take_turn(self, again: Callable[[], None]) -> bool:
         """Whether a write may begin, knowing all that was said; if not, ``again`` is called when it may."""
@@ -51,6 +59,13 @@ class NoJournal:
     def __init__(self) -> None:
         self.history = History(b"")
         self.begun_elsewhere = 0
+        self.heard: list[Intent] = []
+
+    @property
+    def alone(self) -> bool:
+        return True
+
+    def go_on_from(self, number: int) -> None: ...
 
     def take_turn(self, again: Callable[[], None]) -> bool:
         return True
@@ -73,6 +88,7 @@ class Write:
     """One write on its way."""
 
     __slots__ = (
+        "adopted",
         "advancing",
         "answer",
         "asked",
@@ -104,6 +120,7 @@ class Write:
         self.sent_at = 0.0
         self.seen = False  # some device has read it, though none has run it
         self.advancing = False
+        self.adopted = False  # a journal that came meanwhile knows of it too
         self.intent: Intent
 
     def mark(self, outcome: str) -> Mark:

@@ -86,6 +86,7 @@ class GroupWrites:
         if self.current is not None:  # another journal knows of it; both do now
             journal.take_turn(_already_on_its_way)
             journal.begin(self.current.intent, self.current.exchange.request, _already_on_its_way)
+            self.current.adopted = True
         self.behind.adopt(journal, last, behind, now)
 
     def expire(self, now: float) -> None:
@@ -212,7 +213,7 @@ class GroupWrites:
             self._send_first(write, write.first, now)
         else:
             exchange.finish(Outcome.BUSY, None)
-            self._end(write, "not_sent", journaled=durable)
+            self._end(write, "not_sent", journaled=durable or write.adopted)
 
     def _send_first(self, write: Write, device: Device, now: float) -> None:
         write.first = device
@@ -342,7 +343,9 @@ class GroupWrites:
         exchange.device, exchange.device_seconds = write.first, self._group.clock() - write.sent_at
         if self._settings.quorum == "all":
             write.needed = min(write.needed, write.reachable)  # who fell out is in sync no more, and serves nothing
-        if write.have >= write.needed:
+        # Who lags serves nothing here; other processes do not know who does.
+        enough = write.needed if self.behind.journal.alone else max(write.needed, write.reachable)
+        if write.have >= enough:
             self._hold_back(write)
             exchange.finish(Outcome.OK, write.answer)
         elif write.reachable < write.needed:

@@ -5,13 +5,13 @@ What its lines say is `balancer.intents`, the file and its lock are `journal_fil
 
 from __future__ import annotations
 
-import errno
+import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import attrs
 import structlog
@@ -25,20 +25,23 @@ from .journal_file import (
     COMPACT_AT,
     LONGEST,
     JournalError,
+    JournalFile,
     Lock,
     examine,
     locked,
     open_file,
     read,
     replaced,
-    sync_folder,
     understood,
     why,
-    write_all,
 )
+from .logs import RateLimited
 from .turns import Turns
 
 __all__ = ["COMPACT_AT", "JournalError", "WriteJournal", "examine", "open_journal", "open_memory"]
+
+_RETRY: Final = 1.0  # seconds until what could not be written is tried again
+_ASK_EVERY: Final = 1.0  # seconds: whether another process has come
 
 
 @attrs.frozen
@@ -50,11 +53,12 @@ class _Begun:
 class WriteJournal:
     """Open with `open_journal` or `open_memory`, run `run` in a nursery, hand it to `GroupWrites.adopt`.
 
-    Intents that come while the disk is busy share one sync. After a fault of the disk the next intent first tries to
-    write the whole file anew, so that no half-written line is left in it; until that works every intent is refused.
+    Intents that come while the disk is busy share one sync. After a fault of the disk the whole file is written anew,
+    so that no half-written line is left in it; until that works every intent is refused, and nobody else has the turn.
 
     Several processes may have one open. Each appends only in its turn, and reads what the others have appended before
-    it does; who does not want to write looks now and then. What is left open by a process that has died is in doubt.
+    it does, and writes nothing where it cannot; who does not want to write looks now and then. What is left open by a
+    process that has died is in doubt.
     """
 
     def __init__(
@@ -64,23 +68,29 @@ class WriteJournal:
         self.path = path
         self.history = history  # what the file says, and what is about to be written
         self.begun_elsewhere = 0
+        self.heard = list(history.begun)
         self.lock = lock
-        self._fd = fd
-        self._size = size  # bytes of whole lines that are in the history
+        self._file = JournalFile(path, fd, size)
         self._compact_at = compact_at
-        self._dirty = False  # the file lacks some of what the history says
         self._retired = False
         self._work = trio.Event()
         self._waiting: deque[_Begun | bytes] = deque()
         self._wanted: Callable[[], None] | None = None  # called when it is our turn
         self._using = False  # a write of ours is on its way
+        self._blind = False  # it could not be read: the write that is to begin is refused
+        self._company = False  # another process has it too, or is about to
+        self._ask_at = -math.inf
         self._turns = lock.turns
+        self._complaint = RateLimited(60.0)
         self._disk = trio.CapacityLimiter(1)
         self._log = structlog.get_logger(journal=str(path))
 
     # --- what `GroupWrites` says ---------------------------------------------------------------------------------
 
     def begin(self, intent: Intent, request: bytes, durable: Callable[[bool], None]) -> None:
+        if self._blind:
+            durable(False)
+            return
         whole = attrs.evolve(intent, digest=self.history.digest(request), at=time.time())
         self._using = True
         self.history.begin(whole)
@@ -99,38 +109,52 @@ class WriteJournal:
         self.history.equal(name, last)
         self._put(intents.equal_line(name, last))
 
+    def go_on_from(self, number: int) -> None:
+        self.history.go_on_from(number)
+        self._put(intents.last_line(number))
+
     def _put(self, record: _Begun | bytes) -> None:
         self._waiting.append(record)
         self._work.set()
 
     # --- among processes -----------------------------------------------------------------------------------------
 
+    @property
+    def alone(self) -> bool:
+        return self._turns.alone
+
+    def share(self) -> None:
+        """It is handed down now."""
+        self._company, self._ask_at = True, time.monotonic() + _ASK_EVERY
+
     def take_turn(self, again: Callable[[], None]) -> bool:
+        self._blind = False
         if self._using:
             return True
         if self._turns.held:  # what we wrote last is still to be noted; who waits comes first
             self._using = not self._turns.contested
         elif self._turns.try_take():
-            self._caught_up()
-            self._using = True
-        self._wanted = None if self._using else again
-        if not self._using:
+            self._using = self._caught_up()
+            self._blind = not self._using
+        self._wanted = None if self._using or self._blind else again
+        if self._wanted is not None:
             self._work.set()
-        return self._using
+        return self._using or self._blind
 
     def give_turn(self) -> None:
+        self._blind = False
         if self._using or self._wanted is not None:
             self._using, self._wanted = False, None
             self._turns.leave_line()
             self._work.set()
 
     def look(self) -> None:
-        if self._turns.held:
+        if self._turns.held or not (self._in_company() or self.history.open):
             return  # nobody else writes
         try:
             self._read_on()
         except OSError as exc:
-            self._log.error("the write journal cannot be read", reason=why(exc))
+            self._complain(exc)
         if self.history.open and not self._using:
             if self._turns.try_take():  # whoever began that write is no more
                 self._caught_up()
@@ -138,53 +162,79 @@ class WriteJournal:
             elif self._wanted is None:
                 self._turns.leave_line()
 
-    def _caught_up(self) -> None:
-        """It is our turn: know everything, and settle what somebody has left open."""
+    def _in_company(self) -> bool:
+        now = time.monotonic()
+        if now >= self._ask_at:
+            self._ask_at = now + _ASK_EVERY
+            self._company = not self._turns.alone
+        return self._company
+
+    def _complain(self, exc: OSError) -> None:
+        held_back = self._complaint.admit(time.monotonic())
+        if held_back is not None:
+            self._log.error("the write journal cannot be read", reason=_said(exc), held_back=held_back)
+
+    def _caught_up(self) -> bool:
+        """It is our turn: know everything, and settle what somebody has left open; False, the turn given, if it cannot.
+
+        What we remember is then not what the file says, and must not be written in its place.
+        """
         try:
             self._read_on()
-            if os.fstat(self._fd).st_size > self._size:
-                os.ftruncate(self._fd, self._size)  # half a line of somebody who died
+            self._file.cut()  # half a line of somebody who died
         except OSError as exc:
-            self._dirty = True
-            self._log.error("the write journal cannot be read", reason=why(exc))
+            self._complain(exc)
+            self._turns.give()
+            return False
         if self.history.open and not self._using:
             self._log.warning("another process has died in the middle of a write")
             for line in self.history.recover():
                 self._put(line)
+        return True
 
     def _read_on(self) -> None:
         """Take in the lines that others have appended, or the file that they have put in its place. Raises OSError."""
-        if self.path is not None and replaced(self._fd, self.path):
-            self._read_anew(self.path)
-            return
-        size = os.fstat(self._fd).st_size
-        if size <= self._size:
-            return
-        data = os.pread(self._fd, size - self._size, self._size)
-        whole = data[: data.rfind(b"\n") + 1]
+        if self.path is not None and replaced(self._file.fd, self.path):
+            self._read_tail()
+            fd = os.open(self.path, APPEND)
+            try:
+                self._read_anew(fd)
+            except BaseException:
+                os.close(fd)
+                raise
+            self._file.exchange(fd)
+        elif os.fstat(self._file.fd).st_size < self._file.size:
+            self._read_anew(self._file.fd)  # who wrote that could not bring it to the disk
+        else:
+            self._read_tail()
+
+    def _read_tail(self) -> None:
+        whole = self._file.tail()
         try:
-            self.begun_elsewhere += intents.read_on(self.history, whole.split(b"\n")[:-1])
+            self._hear(intents.read_on(self.history, whole.split(b"\n")[:-1]))
         except JournalDamaged as exc:
             raise JournalError(str(exc)) from exc
-        self._size += len(whole)
+        self._file.size += len(whole)
 
-    def _read_anew(self, path: Path) -> None:
-        fd = os.open(path, APPEND)
+    def _read_anew(self, fd: int) -> None:
+        begun: list[Intent] = []
         try:
-            content = os.pread(fd, LONGEST, 0)
-            history, whole = understood(content)
+            history, whole = understood(os.pread(fd, LONGEST, 0), begun)
             if history is None:
                 raise JournalDamaged("it is empty")  # noqa: TRY301 - told like every damage
         except JournalDamaged as exc:
-            os.close(fd)
             raise JournalError(str(exc)) from exc
-        begun = history.last > self.history.last
+        self._hear([intent for intent in begun if intent.number > self.history.last])
         for line in self._waiting:
             if isinstance(line, bytes):
                 intents.read_on(history, [line.rstrip()])
-        os.close(self._fd)
-        self._fd, self._size, self.history = fd, len(whole), history
-        self.begun_elsewhere += begun
+            else:
+                history.begin(line.intent)
+        self._file.size, self.history = len(whole), history
+
+    def _hear(self, begun: list[Intent]) -> None:
+        self.begun_elsewhere += len(begun)
+        self.heard += begun
 
     # --- the task ------------------------------------------------------------------------------------------------
 
@@ -192,55 +242,68 @@ class WriteJournal:
         """Write what comes until cancelled; ``flush`` lets go what became sendable by it."""
         try:
             while True:
-                await self._work.wait()
+                with trio.move_on_after(_RETRY if self._waiting or self._file.dirty else math.inf):
+                    await self._work.wait()
                 self._work = trio.Event()
-                if self._waiting:
-                    await self._turn()
-                batch = list(self._waiting)
-                self._waiting.clear()
-                try:
-                    if batch:
-                        await self._take(batch)
-                except BaseException:
-                    self._waiting.extendleft(reversed(batch))
-                    raise
-                if not self._using and not self._waiting:
+                if self._waiting or self._file.dirty:
+                    await self._write_down()
+                if not (self._using or self._waiting or self._file.dirty):
                     self._turns.give()
                 if self._wanted is not None and not self._waiting:
-                    await self._turn()
-                    self._go_ahead()
+                    self._go_ahead(ours=await self._turn())
                 flush()
-                if self._retired and not self._waiting:
+                if self._retired and (self._file.dirty or not (self._waiting and self._turns.held)):
                     return
         finally:
             self.close()
 
-    async def _turn(self) -> None:
-        if await self._turns.take():
-            self._caught_up()
+    async def _turn(self) -> bool:
+        """Whether it is ours now, and everything known."""
+        return not await self._turns.take() or self._caught_up()
 
-    def _go_ahead(self) -> None:
+    async def _write_down(self) -> None:
+        if not await self._turn():  # notes wait; what was begun without a turn must not
+            begun = [record for record in self._waiting if isinstance(record, _Begun)]
+            self._waiting = deque(record for record in self._waiting if isinstance(record, bytes))
+            self._tell(begun, durable=False)
+            return
+        batch = list(self._waiting)
+        self._waiting.clear()
+        try:
+            await self._take(batch)
+        except BaseException:
+            self._waiting.extendleft(reversed(batch))
+            raise
+
+    def _go_ahead(self, *, ours: bool) -> None:
         again, self._wanted = self._wanted, None
         if again is not None and not self._using:  # nobody has thought better of it
-            self._using = True
+            self._using = ours
             try:
                 again()
             except Exception as exc:  # noqa: BLE001 - the barrier: other writes still need the journal
+                self._using = any(isinstance(record, _Begun) for record in self._waiting)
                 self._log.error("a fault of the proxy's own: a write is given up", exc_info=exc)
         self._work.set()
 
     async def _take(self, batch: list[_Begun | bytes]) -> None:
         begun = [record for record in batch if isinstance(record, _Begun)]
         # All of it is in the history now, so a file made anew holds the batch too.
-        anew = self.path is not None and (self._dirty or self._size >= self._compact_at)
+        anew = self.path is not None and (self._file.dirty or self._file.size >= self._compact_at)
         lines = self.history.lines() if anew else [_line(record) for record in batch]
-        done = await trio.to_thread.run_sync(self._write, lines, anew, bool(begun), limiter=self._disk)
+        done = await trio.to_thread.run_sync(self._file.write, lines, anew, bool(begun), limiter=self._disk)
+        if not done:
+            self._waiting.extendleft(record for record in reversed(batch) if isinstance(record, bytes))
+        self._tell(begun, durable=done)
+
+    def _tell(self, begun: list[_Begun], *, durable: bool) -> None:
         for record in begun:
-            if not done:
+            if not durable:
                 self.history.end(record.intent.number)
             try:
-                record.durable(done)
+                record.durable(durable)
             except Exception as exc:  # noqa: BLE001 - the barrier: other writes still need the journal
+                self._using = False  # what is open is settled as if we had died in it
                 self._log.error("a fault of the proxy's own: a write is given up", exc_info=exc)
 
     def retire(self) -> None:
@@ -250,62 +313,16 @@ class WriteJournal:
 
     def close(self) -> None:
         """Write what is still there, and let go of the file. An intent that had no answer yet gets none."""
-        if self._fd < 0:
+        if self._file.fd < 0:
             return
         notes = [record for record in self._waiting if isinstance(record, bytes)]
         self._waiting.clear()
         # Where it is another's turn, what is left says that a device is equal: it will be shown again.
-        if notes and not self._dirty and (self._turns.held or self._turns.try_take()):
-            self._write(notes, False, False)
-        os.close(self._fd)
-        self._fd = -1
+        if notes and not self._file.dirty and (self._turns.held or self._turns.try_take()):
+            self._file.write(notes, False, False)
+        os.close(self._file.fd)
+        self._file.fd = -1
         self.lock.close()
-
-    # --- in the thread -------------------------------------------------------------------------------------------
-
-    def _write(self, lines: Iterable[bytes], anew: bool, sync: bool) -> bool:
-        """Says whether it worked; then, with ``sync``, it will be there after a power cut. Never raises OSError."""
-        try:
-            if anew and self.path is not None:
-                self._replace(self.path, b"".join(lines))
-            else:
-                if self.path is not None and not os.fstat(self._fd).st_nlink:
-                    raise FileNotFoundError(errno.ENOENT, "somebody removed the file")
-                data = b"".join(lines)
-                write_all(self._fd, data)
-                if sync and self.path is not None:
-                    os.fdatasync(self._fd)
-                self._size += len(data)
-        except OSError as exc:
-            self._dirty = True
-            with suppress(OSError):  # no other process must find half a line
-                os.ftruncate(self._fd, self._size)
-            self._log.error("write journal failed", reason=exc.strerror or type(exc).__name__)
-            return False
-        if self._dirty:
-            self._log.warning("write journal works again")
-        self._dirty = False
-        return True
-
-    def _replace(self, path: Path, data: bytes) -> None:
-        """A new file in the place of the old, which is kept beside it as ``.old``. At every moment there is one."""
-        fresh = path.with_name(path.name + ".new")
-        former = path.with_name(path.name + ".old")
-        fresh.unlink(missing_ok=True)
-        fd = os.open(fresh, APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            write_all(fd, data)
-            os.fsync(fd)
-            with suppress(OSError):  # it is for people only, and not every file system has links
-                former.unlink(missing_ok=True)
-                os.link(path, former)
-            os.replace(fresh, path)
-            sync_folder(path)
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(self._fd)
-        self._fd, self._size = fd, len(data)
 
 
 def open_journal(path: Path, *, owner: int | None = None, compact_at: int = COMPACT_AT) -> WriteJournal:
@@ -359,6 +376,10 @@ def open_memory(owner: int | None = None) -> WriteJournal:
     lock.turns.give()
     lock.turns.leave_line()
     return WriteJournal(None, fd, size, history, lock)
+
+
+def _said(exc: OSError) -> str:
+    return str(exc) if isinstance(exc, JournalError) else why(exc)
 
 
 def _line(record: _Begun | bytes) -> bytes:

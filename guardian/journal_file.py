@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import attrs
+import structlog
 
 from balancer import intents
-from balancer.intents import History, JournalDamaged
+from balancer.intents import History, Intent, JournalDamaged
 
-from .turns import Turns
+from .turns import Turns, own
 
 COMPACT_AT: Final = 1_048_576  # bytes: about 2,500 writes to three devices
 APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
@@ -49,6 +51,82 @@ class Lock:
     def close(self) -> None:
         self.turns.close()
         os.close(self.owner)
+
+
+class JournalFile:
+    """An open one, appended to or replaced; ``path`` is None for one in memory."""
+
+    def __init__(self, path: Path | None, fd: int, size: int) -> None:
+        """``size``: bytes of whole lines that are known."""
+        self.path = path
+        self.fd = fd
+        self.size = size
+        self.dirty = False  # it lacks some of what it should say
+        self._log = structlog.get_logger(journal=str(path))
+
+    def tail(self) -> bytes:
+        """Whole lines that others have appended. Raises OSError."""
+        size = os.fstat(self.fd).st_size
+        data = os.pread(self.fd, max(0, size - self.size), self.size)
+        return data[: data.rfind(b"\n") + 1]
+
+    def cut(self) -> None:
+        """Take off what is no whole line. Raises OSError."""
+        if os.fstat(self.fd).st_size > self.size:
+            os.ftruncate(self.fd, self.size)
+
+    def exchange(self, fd: int) -> None:
+        os.close(self.fd)
+        self.fd = fd
+
+    def write(self, lines: Iterable[bytes], anew: bool, sync: bool) -> bool:
+        """Says whether it worked; then, with ``sync``, it will be there after a power cut. Never raises OSError.
+
+        ``anew``: they are all that it is to say.
+        """
+        data = b"".join(lines)
+        try:
+            if anew and self.path is not None:
+                self._replace(self.path, data)
+            else:
+                if self.path is not None and not os.fstat(self.fd).st_nlink:
+                    raise FileNotFoundError(errno.ENOENT, "somebody removed the file")
+                if self.dirty:
+                    self.cut()
+                write_all(self.fd, data)
+                if sync and self.path is not None:
+                    os.fdatasync(self.fd)
+                self.size += len(data)
+        except OSError as exc:
+            self.dirty = True
+            with suppress(OSError):  # no other process must find half a line
+                self.cut()
+            self._log.error("write journal failed", reason=exc.strerror or type(exc).__name__)
+            return False
+        if self.dirty:
+            self._log.warning("write journal works again")
+        self.dirty = False
+        return True
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        """A new file in the place of the old, which is kept beside it as ``.old``. At every moment there is one."""
+        fresh = path.with_name(path.name + ".new")
+        former = path.with_name(path.name + ".old")
+        fresh.unlink(missing_ok=True)
+        fd = os.open(fresh, APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            write_all(fd, data)
+            os.fsync(fd)
+            with suppress(OSError):  # it is for people only, and not every file system has links
+                former.unlink(missing_ok=True)
+                os.link(path, former)
+            os.replace(fresh, path)
+            sync_folder(path)
+        except BaseException:
+            os.close(fd)
+            raise
+        self.exchange(fd)
+        self.size = len(data)
 
 
 def read(path: Path | None, fd: int, *, ours: bool) -> tuple[History, int]:
@@ -93,12 +171,15 @@ def examine(path: Path) -> str | None:
     return None
 
 
-def understood(content: bytes) -> tuple[History | None, bytes]:
-    """What a file says, None where it says nothing yet, and its whole lines. Raises `JournalDamaged`."""
+def understood(content: bytes, begun: list[Intent] | None = None) -> tuple[History | None, bytes]:
+    """What a file says, None where it says nothing yet, and its whole lines. Raises `JournalDamaged`.
+
+    ``begun``: gets the writes that it tells of, those that have ended too.
+    """
     whole = content[: content.rfind(b"\n") + 1]
     if not whole and content[: len(_BEGINNING)] != _BEGINNING[: len(content)]:
         raise JournalDamaged("it is no write journal")  # but somebody's file, which must not be cut off
-    return intents.read(whole.split(b"\n")[:-1]), whole
+    return intents.read(whole.split(b"\n")[:-1], begun), whole
 
 
 def open_file(path: Path) -> int:
@@ -116,16 +197,16 @@ def open_file(path: Path) -> int:
 
 def locked(path: Path, owner: int | None) -> Lock:
     """Raises OSError, EWOULDBLOCK where the journal is another process's, which has not handed it to us."""
-    beside = path.with_name(path.name + ".lock")
     opened: list[int] = []
     try:
         if owner is None:
-            owner = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            owner = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             opened.append(owner)
-            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
             os.set_inheritable(owner, False)
-        opened.append(os.open(beside, os.O_RDWR | os.O_CLOEXEC))
+        own(owner)
+        # Not by name: somebody may have removed the file, and who opened another would not be held up by this one.
+        opened.append(os.open(f"/proc/self/fd/{owner}", os.O_RDWR | os.O_CLOEXEC))
         return Lock(owner, Turns(opened[-1]))
     except BaseException:
         for fd in opened:

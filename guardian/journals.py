@@ -30,6 +30,11 @@ class Journals:
                 known = running[settings.name].journal if settings.name in running else None
                 if known is not None and known.path == path:
                     journals[settings.name] = known
+                elif known is not None and not known.alone:
+                    raise OSError(  # noqa: TRY301 - what is open is closed below
+                        f"group {settings.name}: another process still writes in turns with this one, in the journal "
+                        "of before: reload when it has ended"
+                    )
                 else:
                     journals[settings.name] = self._open(settings.name, path)
             left = [*map(str, self._owners.files), *(f"that of group {name}" for name in self._owners.memory)]
@@ -56,6 +61,7 @@ def share(running: Mapping[str, RunningGroup]) -> Owners:
     for name, group in running.items():
         journal = group.journal or open_memory()
         group.keep_journal(journal)
+        journal.share()
         if journal.path is None:
             owners.memory[name] = journal.lock.owner
         else:

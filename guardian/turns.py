@@ -1,14 +1,17 @@
 """Turns among processes: one at a time, in the order of asking, and given back by whoever dies.
 
-Three bytes of a file are locked (fcntl(2), open file description locks): the turn, the place of who is next, and,
-shared by all, being there. Each process must have opened the file itself: an inherited descriptor shares its locks.
+Bytes of a file are locked (fcntl(2), open file description locks): the turn, the place of who is next, shared by all
+being there, and owning the file. For turns each process must have opened the file itself: an inherited descriptor
+shares its locks, which is what owning is for.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
+import time
 from typing import Final
 
 import trio
@@ -16,6 +19,8 @@ import trio
 _TURN: Final = 0
 _NEXT: Final = 1
 _PRESENT: Final = 2
+_OWNER: Final = 3
+_TRIES: Final = 100
 _LOOK_EVERY: Final = 0.002  # seconds: the pause between two turns where many want one
 _FLOCK: Final = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, process
 
@@ -24,11 +29,15 @@ class Turns:
     """``held`` from `try_take` or `take` until `give`. Closes its descriptor in the end."""
 
     def __init__(self, descriptor: int) -> None:
-        """Raises OSError where the file system has no such locks."""
+        """Raises OSError, as where the file system has no such locks."""
         self.held = False
         self._fd = descriptor
         self._is_next = False
-        _lock(descriptor, _PRESENT, fcntl.F_RDLCK)
+        for _ in range(_TRIES):
+            if _lock(descriptor, _PRESENT, fcntl.F_RDLCK):
+                return
+            time.sleep(0.001)  # somebody asks for an instant whether it is alone
+        raise OSError(errno.EWOULDBLOCK, "its lock file is held by another process")
 
     def try_take(self) -> bool:
         """Whether it is ours now. Where others wait they come first, and we are in line."""
@@ -79,6 +88,16 @@ class Turns:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def own(descriptor: int) -> None:
+    """Own the file, until the last descriptor that was inherited from this one is closed.
+
+    Not flock(2), which on NFS locks every byte, and so those of the turns. Raises OSError, EWOULDBLOCK where it is
+    another's.
+    """
+    if not _lock(descriptor, _OWNER, fcntl.F_WRLCK):
+        raise BlockingIOError(errno.EWOULDBLOCK, "is in use by another process")
 
 
 def _lock(descriptor: int, byte: int, kind: int) -> bool:

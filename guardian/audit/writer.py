@@ -101,26 +101,21 @@ class AuditWriter:
 
     def _write(self, waiting: deque[tuple[float, Event]]) -> bool:
         """One batch; says whether it is written. What is, leaves the queue."""
+        batch = [fields_of(event) for _, event in waiting]
         lost = self.lost
+        if lost != self._lost_told:
+            batch.append(own_fields(time.time(), "lost", f"{lost - self._lost_told} records", what="records"))
         try:
-            batch = [fields_of(event) for _, event in waiting]
-            if lost != self._lost_told:
-                batch.append(own_fields(time.time(), "lost", f"{lost - self._lost_told} records", what="records"))
             self.last = self.file.append(batch)
         except OSError as exc:
-            return self._failed(exc.strerror or str(exc) or type(exc).__name__)
-        except Exception as exc:  # noqa: BLE001 - the barrier: a thread that has ended would never try again
-            return self._failed(f"a fault of the proxy's own: {type(exc).__name__}")
+            self.failures += 1
+            self._say(exc.strerror or str(exc) or type(exc).__name__)
+            return False
         self._lost_told = lost
         self.records += len(waiting)
         waiting.clear()
         self._say("")
         return True
-
-    def _failed(self, why: str) -> bool:
-        self.failures += 1
-        self._say(why)
-        return False
 
     def _say(self, fault: str) -> None:
         changed = bool(fault) != bool(self.fault)

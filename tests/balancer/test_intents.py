@@ -130,3 +130,11 @@ def test_every_line_is_one_line_of_json() -> None:
         assert line.endswith(b"\n")
         assert line.count(b"\n") == 1
         json.loads(line)
+
+
+def test_a_mark_of_a_write_that_was_begun_elsewhere_counts_for_the_numbers() -> None:
+    history = intents.read([HEADER, intents.mark_line("b", mark("missed", 17))])
+    assert history is not None
+    assert history.last == 17
+    history.equal("b", history.last)
+    assert not history.behind

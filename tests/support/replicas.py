@@ -27,6 +27,8 @@ class FakeJournal:
         self.history.recover()
         self.synced = len(self.lines)  # so many would be there after a power cut; the rest may be
         self.begun_elsewhere = 0
+        self.heard: list[Intent] = []
+        self.alone = True
         self.held = False
         self.broken = False
         self._waiting: list[tuple[Intent, Callable[[bool], None]]] = []
@@ -60,6 +62,18 @@ class FakeJournal:
     def equal(self, name: str, last: int) -> None:
         self.history.equal(name, last)
         self.lines.append(intents.equal_line(name, last))
+
+    def go_on_from(self, number: int) -> None:
+        self.history.go_on_from(number)
+        self.lines.append(intents.last_line(number))
+
+    def begin_elsewhere(self, number: int, *devices: str) -> None:
+        """Another process begins a write, for the devices that it knows."""
+        intent = Intent(number=number, code="GPKD", digest="", slot=None, devices=devices, at=1.0)
+        self.history.begin(intent)
+        self.lines.append(intents.intent_line(intent))
+        self.begun_elsewhere += 1
+        self.heard.append(intent)
 
     def take_turn(self, again: Callable[[], None]) -> bool:
         return True

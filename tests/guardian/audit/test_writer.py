@@ -28,7 +28,6 @@ class Disk(AuditFile):
         self.turning = threading.Event()
         self.turning.set()
         self.full = False
-        self.broken = False
         self.begun = threading.Event()
 
     def append(self, batch: Sequence[Mapping[str, str]]) -> Place:
@@ -36,8 +35,6 @@ class Disk(AuditFile):
         assert self.turning.wait(NEVER)
         if self.full:
             raise OSError(28, "No space left on device")
-        if self.broken:
-            raise RecursionError
         return super().append(batch)
 
 
@@ -102,21 +99,6 @@ def test_a_full_disk_is_told_and_tried_again_and_told_again(tmp_path: Path) -> N
     writer.close()
     assert heard == ["No space left on device", ""]
     assert results(tmp_path / "audit.log") == ["opened", "a", "b"]
-
-
-def test_a_fault_of_our_own_is_a_try_that_failed(tmp_path: Path) -> None:
-    """The thread goes on: what it cannot write today it may tomorrow, and until then it says that it fails."""
-    disk = Disk(tmp_path / "audit.log")
-    disk.broken = True
-    told = threading.Event()
-    writer = AuditWriter(disk, told.set)
-    writer.put(event("a"))
-    assert told.wait(NEVER)
-    assert writer.fault == "a fault of the proxy's own: RecursionError"
-    disk.broken = False
-    until(writer, 1)
-    assert writer.close()
-    assert results(tmp_path / "audit.log") == ["opened", "a"]
 
 
 def test_what_there_was_no_room_for_is_counted_and_the_file_says_so(tmp_path: Path) -> None:
