@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -189,11 +190,22 @@ def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path) -> None:
     fifo = tmp_path / "never-written"
     os.mkfifo(fifo)
     running = subprocess.Popen(
-        [*GUARDIAN, "status", "--token-file", str(fifo)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*GUARDIAN, "status", "--token-file", str(fifo)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # who runs the tests may ignore it
     )
-    time.sleep(1.0)
+    deadline = time.monotonic() + 60
+    writer = -1
+    while writer < 0:  # it reads: the command is in the middle of its work
+        assert time.monotonic() < deadline
+        with suppress(OSError):
+            writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=20)
+    os.close(writer)
     assert (running.returncode, out, err) == (130, "", "guardian: interrupted\n")
 
 

@@ -67,6 +67,12 @@ class Estate:
             while {device.name for device in self.group.devices if device.in_service} != set(in_service):
                 await trio.sleep(0.005)
 
+    async def until_nobody_is_behind(self, seconds: float = 10.0) -> None:
+        """That a device is equal again is written down at the next look, so soon after it serves."""
+        with trio.fail_after(seconds):
+            while self.group.writes.behind:
+                await trio.sleep(0.005)
+
     async def until_calm(self, seconds: float = 10.0) -> None:
         """Wait until nothing is outstanding, queued or owed."""
         with trio.fail_after(seconds):
