@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +56,7 @@ class Record:
     fields: Mapping[str, Any]
     keyed: bool
     genuine: bool | None  # it has the digest that it says; None: only who knows the key can tell
+    key: int | None = None  # which of the keys that were given has made it
 
 
 def fields_of(event: Event) -> dict[str, str]:
@@ -93,14 +94,14 @@ def sealed(fields: Mapping[str, str], after: Place, key: bytes | None) -> tuple[
     return b'%b,"%b":"%b"}\n' % (body, name, digest.encode()), Place(number, digest)
 
 
-def read(line: bytes, key: bytes | None = None) -> Record:
-    """A line without its newline. Raises `NoRecord`."""
+def read(line: bytes, keys: Sequence[bytes] = ()) -> Record:
+    """A line without its newline, made with any of the keys, or with none. Raises `NoRecord`."""
     found = _SEALED.fullmatch(line)
     if found is None:
         raise NoRecord("is no record")
     try:
         content = json.loads(line)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:  # whoever may write a line may nest it as deep as he likes
         raise NoRecord("is no record: it is not JSON") from exc
     keyed = found[2] == b"hmac"
     if tuple(content)[: len(_FIELDS)] != _FIELDS or len(content) != len(_FIELDS) + 1:
@@ -109,11 +110,15 @@ def read(line: bytes, key: bytes | None = None) -> Record:
     if type(content["n"]) is not int or not all(isinstance(text, str) for text in texts):
         raise NoRecord("is no record: its fields are not those of one")
     digest = found[3].decode()
-    genuine = None
-    if not keyed or key is not None:
-        genuine = hmac.compare_digest(_digest(found[1], key if keyed else None), digest)
+    made_with = next((at for at, key in enumerate(keys) if keyed and _is(digest, found[1], key)), None)
+    genuine = made_with is not None if keyed and keys else None if keyed else _is(digest, found[1], None)
     return Record(
-        place=Place(content["n"], digest), before=content["prev"], fields=content, keyed=keyed, genuine=genuine
+        place=Place(content["n"], digest),
+        before=content["prev"],
+        fields=content,
+        keyed=keyed,
+        genuine=genuine,
+        key=made_with,
     )
 
 
@@ -126,6 +131,10 @@ def begins_as(rest: bytes, number: int | None) -> bool:
 def torn_detail(rest: bytes) -> str:
     """What is said of an unfinished line, so that nobody can put another in its place."""
     return f"{len(rest)} bytes of an unfinished record, sha256 {hashlib.sha256(rest).hexdigest()}"
+
+
+def _is(digest: str, body: bytes, key: bytes | None) -> bool:
+    return hmac.compare_digest(_digest(body, key), digest)
 
 
 def _digest(body: bytes, key: bytes | None) -> str:

@@ -11,6 +11,7 @@ import fcntl
 import glob
 import gzip
 import os
+import re
 import stat
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from .chain import OPENED, START, TORN, NoRecord, Place, begins_as, own_fields, 
 _TAIL: Final = 65_536  # bytes; the longest record has about 20,000
 _UNKNOWN: Final = -1
 _LOOKED_AT: Final = 8  # former files among which the last record is looked for
+_FORMER: Final = re.compile(r"\.\d{8}T\d{6}Z-\d+")  # what a former file has behind the name
 
 
 class AuditError(OSError):
@@ -53,6 +55,8 @@ class AuditFile:
         self._fd = -1
         self._size = _UNKNOWN  # bytes that were in it when we last wrote
         self._last = START  # the last record that we know to be written
+        self._holds_last = False  # the file that is open is the one that it was in
+        self._cut = ""  # somebody has taken out what was written; what is to be said of that
         self._prefaced = START  # the last record of the lines that must come first
         self._tried: list[Place] = []  # of a batch that could not be written, or only in part
 
@@ -64,6 +68,7 @@ class AuditFile:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._length():
                     self._end()
+                self._clear_up()
                 self._let_go()
         except OSError as exc:
             self.close()
@@ -89,7 +94,7 @@ class AuditFile:
             except OSError:
                 self._take_back()
                 raise
-            self._last, self._tried = last, []
+            self._last, self._tried, self._cut, self._holds_last = last, [], "", True
             if self._size >= self._max_size:
                 self._begin_next()
         except OSError:
@@ -110,6 +115,7 @@ class AuditFile:
             os.close(self._fd)
             self._fd = -1
         self._size = _UNKNOWN
+        self._holds_last = False
 
     # --- the file that has the name now --------------------------------------------------------------------------
 
@@ -121,8 +127,8 @@ class AuditFile:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             if self._is_named():
                 return
-            if self._length():  # somebody has renamed it: what is last there comes before what is first in the next
-                self._last = self._end().last or self._last
+            # Somebody has renamed it: what is last there comes before what is first in the next.
+            self._cut = self._follow(self._end() if self._length() else _End()) or self._cut
             self.close()
 
     def _let_go(self) -> None:
@@ -150,13 +156,10 @@ class AuditFile:
         size = self._length()
         start = max(size - _TAIL, 0)
         tail = os.pread(self._fd, size - start, start)
-        for number in range(len(self._tried), 0, -1):
-            if self._tried[number - 1].digest.encode() in tail:
-                del self._tried[number:]
-                break
-        else:
-            self._tried.clear()
         end = _end_of(tail)
+        reached = 0 if end.last is None else end.last.number
+        while self._tried and (self._tried[-1].number > reached or self._tried[-1].digest.encode() not in tail):
+            self._tried.pop()
         if end.last is None and end.damaged:
             raise AuditError(f"{self.path}: is no audit file: its end holds no record")
         return end
@@ -168,31 +171,40 @@ class AuditFile:
         size = self._length()
         if size == self._size and size:
             return [], 0
-        self._prefaced = self._last
-        shortened, self._size = size < self._size, size
-        lines: list[bytes] = []
+        self._size = size
+        end = self._end() if size else _End()
+        self._cut = self._follow(end) or self._cut
         if self._last == START:
-            self._last = self._prefaced = _last_of_former(self.path)
+            self._last = _last_of_former(self.path)
+        self._prefaced = self._last
+        lines: list[bytes] = []
         if not size:
             self._tried.clear()
             number = self._last.number
             lines += self._say(OPENED, f"goes on from record {number}" if number else "the first of all")
-            if shortened:
-                lines += self._say("shortened", "somebody has emptied the file")
-            return lines, 0
-        end = self._end()
         written = len(self._tried)
-        if end.last is None:
-            pass  # the first record of this file was not finished
-        elif shortened and end.last.number < self._last.number:
-            lines += self._say("shortened", f"somebody has cut off what came after record {end.last.number}")
-        else:
-            self._last = self._prefaced = end.last
+        if self._cut:
+            lines += self._say("shortened", self._cut)
         if end.damaged:
             lines += self._say("damaged", "what stands before this is no record")
         elif end.rest:
             lines += self._say(TORN, torn_detail(end.rest))
         return [b"\n", *lines] if end.open else lines, written
+
+    def _follow(self, end: _End) -> str:
+        """Go on from the end of a file. If it lacks what we know to be written: from that; says then what is wrong.
+
+        Not its size tells: what was cut off can be made up for with anything.
+        """
+        last, ours = end.last, self._last
+        if last is None:  # a new file, or the first record of this one was not finished
+            return "somebody has taken out every record" if self._holds_last else ""
+        if last.number < ours.number:
+            return f"somebody has cut off what came after record {last.number}"
+        if last.number == ours.number and last.digest != ours.digest:
+            return f"somebody has put another record in the place of record {last.number}"
+        self._last, self._holds_last = last, True
+        return ""
 
     def _say(self, result: str, detail: str) -> list[bytes]:
         line, self._prefaced = sealed(own_fields(time.time(), result, detail), self._prefaced, self._key)
@@ -213,23 +225,45 @@ class AuditFile:
         """
         number = self._last.number
         former = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{number}")
-        fresh = self.path.with_name(self.path.name + ".new")
         self._prefaced = self._last
         line = self._say(OPENED, f"goes on from record {number}")[0]
         with suppress(OSError):
-            fresh.unlink(missing_ok=True)
-            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._clear_up()
+            fd = os.open(self._fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 _write_whole(fd, line)
-                _rename_two(self.path, former, fresh)
+                _rename_two(self.path, former, self._fresh)
             except OSError:
                 os.close(fd)
+                self._clear_up()
                 raise
             os.close(self._fd)
             self._fd, self._size, self._last = fd, len(line), self._prefaced
             _sync_folder(self.path.parent)
+
+    @property
+    def _fresh(self) -> Path:
+        """What the next file is called until it has the name: not like a former file, or it would be taken for one."""
+        return self.path.with_name(f".{self.path.name}.new")
+
+    def _clear_up(self) -> None:
+        """What a renaming that was broken off has left: the next file, and a second name of this one.
+
+        Only who has the lock of the file that has the name may do this; to others it does nothing.
+        """
+        with suppress(OSError):
+            if not self._is_named():
+                return
+            self._fresh.unlink(missing_ok=True)
+            ours = os.fstat(self._fd)
+            if ours.st_nlink == 1:
+                return
+            for each in self.path.parent.glob(glob.escape(self.path.name) + ".*"):
+                second = _FORMER.fullmatch(each.name.removeprefix(self.path.name))
+                if second is not None and os.path.samestat(ours, each.lstat()):
+                    each.unlink()
 
 
 def _rename_two(path: Path, former: Path, fresh: Path) -> None:

@@ -11,6 +11,8 @@ from balancer.transport.tls import DeviceSide, device_side
 from config import model
 from config.credentials import CredentialError
 
+from .file import AuditFile
+
 _SHORTEST_KEY: Final = 16  # bytes
 
 
@@ -18,6 +20,7 @@ _SHORTEST_KEY: Final = 16  # bytes
 class AuditReady:
     settings: model.Audit
     key: bytes | None = attrs.field(repr=False)
+    file: AuditFile | None = None  # open, where it is another than the one that is written to
     side: DeviceSide | None  # TLS towards the syslog receiver; None: clear, or there is none
 
 

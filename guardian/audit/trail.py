@@ -51,7 +51,10 @@ class AuditTrail:
     # --- settings ------------------------------------------------------------------------------------------------
 
     def open(self, ready: AuditReady) -> AuditFile | None:
-        """The file that `adopt` is to be given; None where the one that is open goes on. Raises `AuditError`."""
+        """The file that `adopt` is to be given; None where the one that is open goes on. Raises `AuditError`.
+
+        Blocks; may run in a thread, as long as nobody calls `adopt` meanwhile.
+        """
         settings = ready.settings
         if settings.file is None or not (self._writer is None or self._differs(settings, ready.key)):
             return None
@@ -61,16 +64,22 @@ class AuditTrail:
         return file
 
     def adopt(self, ready: AuditReady, file: AuditFile | None) -> None:
-        """From now on. What was told before is still written where it was to be."""
+        """From now on. What was told before is still written where it was to be; where that fails, to the new file."""
         settings = ready.settings
-        if self._writer is not None and (settings.file is None or file is not None):
+        leaving = self._writer if settings.file is None or file is not None else None
+        if leaving is not None:
             where = "are written nowhere" if settings.file is None else f"go to {settings.file}, by other settings"
             self._events.tell(Kind.AUDIT, "file", "left", detail=f"by a reload: from now on records {where}")
-            self._writer.retire()
-            self._former.append(self._writer)
+            self._former.append(leaving)
             self._writer = None
         if file is not None:
             self._writer = AuditWriter(file, self._told())
+            for each in self._former:
+                each.heir = self._writer
+            if self._failing:  # its first record, and the proof that it can be written
+                self._events.tell(Kind.AUDIT, "file", "failed", detail=f"before a reload: {self._failing}")
+        if leaving is not None:
+            leaving.retire()
         former, self._settings, self._key = self._settings.syslog, settings, ready.key
         if self._sender is not None and settings.syslog == former:
             self._sender.renew(ready.side)
@@ -130,12 +139,19 @@ class AuditTrail:
                 self._nursery = None
 
     def _look(self) -> None:
-        """Whether the file can be written, by what the writer says and by how long it has said nothing."""
+        """Whether the file can be written, by what the writer says and by how long it has said nothing.
+
+        A writer that is new is believed when it has written: it may be for the same disk.
+        """
         writer = self._writer
         fault = ""
         if writer is not None:
             late = writer.late(time.monotonic())
             fault = writer.fault or (f"a record has waited for {late:.0f} s" if late > self._settings.late else "")
+            if not writer.records:
+                fault = fault or self._failing
+        else:
+            self._failing = ""  # nobody asks for it any more
         if bool(fault) != bool(self._failing):
             self._failing = fault
             if fault:
@@ -187,9 +203,11 @@ class AuditTrail:
     def snapshot(self) -> AuditSnapshot:
         writer, sender = self._writer, self._sender
         state = AuditState.OFF if writer is None else AuditState.FAILING if self._failing else AuditState.WRITING
+        writers = (*self._former, *([] if writer is None else [writer]))
         records, failures, lost = self._counted
-        if writer is not None:
-            records, failures, lost = records + writer.records, failures + writer.failures, lost + writer.lost
+        records += sum(each.records for each in writers)
+        failures += sum(each.failures for each in writers)
+        lost += sum(each.lost for each in writers)
         last = START if writer is None else writer.last
         return AuditSnapshot(
             state=state,
@@ -198,7 +216,7 @@ class AuditTrail:
             records=records,
             failures=failures,
             lost=lost,
-            unwritten=0 if writer is None else writer.unwritten,
+            unwritten=sum(each.unwritten for each in writers),
             last=last.number,
             digest=last.digest,
             syslog=None

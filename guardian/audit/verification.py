@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
@@ -31,10 +31,11 @@ class _Torn:
 class Verification:
     """Give it each line of each file with `take`, in the order of the records, then call `end`.
 
-    ``since``: a hash that somebody wrote down; some record must have it.
+    ``keys``: each record must be made with one of them, or all could be made anew by who has none; only those before
+    ``keyed_from``, a number, may be without. ``since``: a hash that somebody wrote down; some record must have it.
     """
 
-    def __init__(self, key: bytes | None = None, since: str | None = None) -> None:
+    def __init__(self, keys: Sequence[bytes] = (), since: str | None = None, keyed_from: int = 0) -> None:
         self.first: Record | None = None
         self.last: Record | None = None
         self.count = 0
@@ -44,14 +45,16 @@ class Verification:
         self.after_since = 0
         self.faults: list[Fault] = []
         self.notes: list[Fault] = []
-        self._key = key
+        self._keys = keys
+        self._keyed_from = keyed_from
         self._since = since
+        self._made_with: int | None = None  # which of the keys
         self._torn: _Torn | None = None
 
     def take(self, file: str, number: int, line: bytes) -> Record | None:
         """``line`` with its newline, if it has one; gives the record that it is."""
         try:
-            record = read(line.removesuffix(b"\n"), self._key)
+            record = read(line.removesuffix(b"\n"), self._keys)
         except NoRecord as exc:
             self._no_record(file, number, line.removesuffix(b"\n"), str(exc))
             return None
@@ -61,6 +64,10 @@ class Verification:
         if self.first is None and record.place.number > 1:
             before = record.place.number - 1
             self.notes.append(Fault(file, number, f"goes on from record {before}, which is in none of these files"))
+        if record.key is not None and record.key != self._made_with:
+            if self._made_with is not None:
+                self.notes.append(Fault(file, number, f"from record {record.place.number} on the key is another"))
+            self._made_with = record.key
         self.first = self.first or record
         self.last = record
         self.count += 1
@@ -83,6 +90,10 @@ class Verification:
         if record.genuine is False:
             key = ", or the key is another" if record.keyed else ""
             yield f"record {place.number} was changed: it does not have the hash that it says{key}"
+        if self._keys and not record.keyed and place.number >= self._keyed_from:
+            yield f"record {place.number} is made without a key: anybody can have made it"
+        elif last is not None and last.keyed and not record.keyed:
+            yield f"record {place.number} is made without a key, and those before it with one"
         if last is None:
             if place.number == 1 and record.before != NOTHING:
                 yield "record 1 names a record before it, and is the first"
@@ -99,8 +110,6 @@ class Verification:
             yield f"record {place.number} comes after {last.place.number}: repeated, moved, or from another chain"
         elif record.before != last.place.digest:
             yield f"record {place.number} does not follow this record {last.place.number}: that one is another"
-        if last.keyed and not record.keyed:
-            yield f"record {place.number} is made without a key, and those before it with one"
 
     def _no_record(self, file: str, number: int, rest: bytes, why: str) -> None:
         if rest and self._torn is not None and begins_as(rest, None):

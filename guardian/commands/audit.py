@@ -58,10 +58,14 @@ def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 @_FILES
 @click.option("--since", metavar="HASH", callback=_hash, help="A hash that you wrote down: a record must have it.")
 @click.option(
-    "--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-    help="The key of `audit.key_file`, for records that were made with it.",
+    "--key-file", "key_files", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE", help="The key of `audit.key_file`: every record must be made with it. Repeat it if it was changed.",
 )  # fmt: skip
-def verify(files: tuple[Path, ...], since: str | None, key_file: Path | None) -> int:
+@click.option(
+    "--keyed-from", type=click.IntRange(min=1), metavar="N",
+    help="With --key-file: records before number N may be without a key, and are then not proved.",
+)  # fmt: skip
+def verify(files: tuple[Path, ...], since: str | None, key_files: tuple[Path, ...], keyed_from: int | None) -> int:
     """Say whether FILEs are one whole chain of records, and where they are not.
 
     Prints the first and the last hash: write the last one down, and ask for it the next time with --since. Exit code 1
@@ -69,7 +73,9 @@ def verify(files: tuple[Path, ...], since: str | None, key_file: Path | None) ->
     """
     from guardian.audit.verification import Verification  # noqa: PLC0415 (only this command needs it)
 
-    verification = Verification(_key(key_file), since)
+    if keyed_from is not None and not key_files:
+        raise click.UsageError("--keyed-from says from where on the key of --key-file counts: give that, too")
+    verification = Verification([_key(path) for path in key_files], since, keyed_from or 0)
     for _ in _records(files, verification):
         pass
     for note in verification.notes:
@@ -94,13 +100,16 @@ def _verdict(files: Sequence[Path], done: Verification, since: str | None) -> in
         console.say(f"no record has the hash {since}: records were taken out, or all made anew")
     elif done.since is not None:
         console.say(f"record {done.since.number} has the hash that you wrote down; {done.after_since} come after it")
-    count = f"{done.count} record{'' if done.count == 1 else 's'} in {len(files)} file{'' if len(files) == 1 else 's'}"
+    held = len(_distinct(files))
+    count = f"{done.count} record{'' if done.count == 1 else 's'} in {held} file{'' if held == 1 else 's'}"
     if done.faults:
         console.say(f"{count}: NOT WHOLE, {len(done.faults)} fault{'' if len(done.faults) == 1 else 's'}")
     elif done.unproven:
         console.say(f"{count}: in order; {done.unproven} were made with a key: give --key-file to prove these")
     else:
-        console.say(f"{count}: whole{' and made with the key' if done.keyed == done.count else ''}")
+        bare = done.count - done.keyed
+        made = "" if not done.keyed else " and made with the key" + (f", but for the first {bare}" if bare else "")
+        console.say(f"{count}: whole{made}")
     return 1 if done.faults or missed else 0
 
 
@@ -162,7 +171,7 @@ def _records(files: Sequence[Path], verification: Verification) -> Iterator[Reco
     from guardian.audit.verification import in_order  # noqa: PLC0415
 
     firsts = []
-    for path in dict.fromkeys(files):
+    for path in _distinct(files):
         with _readable(path), opened(path) as file:
             firsts.append((str(path), file.readline(_LONGEST_LINE)))
     for name in in_order(firsts):
@@ -176,6 +185,16 @@ def _records(files: Sequence[Path], verification: Verification) -> Iterator[Reco
     verification.end()
 
 
+def _distinct(files: Sequence[Path]) -> list[Path]:
+    """Without those that are the same file by another name."""
+    by_inode: dict[tuple[int, int], Path] = {}
+    for path in files:
+        with _readable(path):
+            known = path.stat()
+            by_inode.setdefault((known.st_dev, known.st_ino), path)
+    return list(by_inode.values())
+
+
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Turn what is wrong with reading a file into a wrong call."""
@@ -186,12 +205,10 @@ def _readable(path: Path) -> Iterator[None]:
         raise click.UsageError(f"cannot read {path}: {why}") from exc
 
 
-def _key(path: Path | None) -> bytes | None:
+def _key(path: Path) -> bytes:
     from config.credentials import CredentialError  # noqa: PLC0415 (cryptography)
     from guardian.audit.settings import read_key  # noqa: PLC0415
 
-    if path is None:
-        return None
     try:
         return read_key(path)
     except CredentialError as exc:

@@ -102,6 +102,12 @@ def test_several_files_in_any_order(log: Path, tmp_path: Path, capsys: pytest.Ca
     assert "goes on from record 5, which is in none of these files" in capsys.readouterr().out
 
 
+def test_one_file_by_two_names_is_one(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "audit.log.link").hardlink_to(log)
+    assert execute(["audit", "verify", str(log), str(tmp_path / "audit.log.link")]) == 0
+    assert "5 records in 1 file: whole" in capsys.readouterr().out
+
+
 def test_with_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log, key, other = written(tmp_path / "audit.log", KEY), tmp_path / "key", tmp_path / "other"
     key.write_bytes(KEY + b"\n")
@@ -111,6 +117,18 @@ def test_with_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["audit", "verify", str(log)]) == 0
     assert "in order; 5 were made with a key" in capsys.readouterr().out
     assert execute(["audit", "verify", str(log), "--key-file", str(other)]) == 1
+    assert execute(["audit", "verify", str(log), "--key-file", str(other), "--key-file", str(key)]) == 0
+    bare = written(tmp_path / "bare.log")
+    capsys.readouterr()
+    assert execute(["audit", "verify", str(bare), "--key-file", str(key)]) == 1
+    assert "record 1 is made without a key" in capsys.readouterr().out
+    assert execute(["audit", "verify", str(bare), "--keyed-from", "3"]) == 2, "of which key?"
+    file = AuditFile(bare, key=KEY, max_size=1 << 30, sync=False)
+    file.append([fields_of(Events().tell(Kind.STOP, "guardian", "stopped"))])
+    file.close()
+    capsys.readouterr()
+    assert execute(["audit", "verify", str(bare), "--key-file", str(key), "--keyed-from", "6"]) == 0
+    assert "6 records in 1 file: whole and made with the key, but for the first 5" in capsys.readouterr().out
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[list[str]]:

@@ -26,7 +26,7 @@ def lines_of(path: Path) -> list[bytes]:
 
 def verified(*paths: Path, key: bytes | None = None, since: str | None = None) -> Verified:
     by_name = {str(path): lines_of(path) for path in paths}
-    verification = Verification(key, since)
+    verification = Verification(() if key is None else (key,), since)
     records = []
     for name in in_order((name, lines[0] if lines else b"") for name, lines in by_name.items()):
         for number, line in enumerate(by_name[name], start=1):

@@ -60,7 +60,7 @@ def test_whatever_a_name_holds_it_stays_one_line_and_comes_back(text: str) -> No
         assert line.endswith(b"\n")
         assert line.isascii()
         assert all(0x20 <= byte < 0x7F for byte in line[:-1])
-        record = read(line[:-1], key)
+        record = read(line[:-1], () if key is None else (key,))
         assert record.genuine
         assert record.place == place
         if "[AO" not in text and "-----BEGIN" not in text:
@@ -85,7 +85,7 @@ def test_a_changed_byte_is_noticed(data: st.DataObject) -> None:
 def test_only_who_knows_the_key_can_tell() -> None:
     line, _ = sealed(fields_of(event()), START, KEY)
     assert read(line[:-1]).genuine is None
-    assert read(line[:-1], b"another key, not the right one").genuine is False
+    assert read(line[:-1], [b"another key, not the right one"]).genuine is False
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import stat
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from guardian.audit import file as audit_file
 from guardian.audit.chain import own_fields
 from guardian.audit.file import AuditError, AuditFile
 from tests.support.audit import verified
@@ -109,7 +111,7 @@ def test_a_long_file_is_renamed_and_the_chain_goes_on(path: Path) -> None:
     file.close()
     files = sorted(path.parent.iterdir())
     assert len(files) > 4
-    assert not [each for each in files if each.suffix == ".new"]
+    assert not [each for each in files if "new" in each.name]
     assert all(each.stat().st_size < 2500 for each in files)
     assert [word for word in results(*files) if word != "opened"] == [f"r{number}" for number in range(40)]
     assert whole(*files)
@@ -297,3 +299,113 @@ def test_a_file_that_is_renamed_after_another_process_wrote_the_last(path: Path)
     other.close()
     assert results(path.with_name("audit.log.1"), path) == ["opened", "a", "b", "opened", "c"]
     assert whole(path.with_name("audit.log.1"), path)
+
+
+def unfinished(number: int, length: int) -> bytes:
+    return (b'{"n":%d,"at":"2026' % number).ljust(length, b"x")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_who_puts_something_longer_in_the_place_of_records_is_told_of(path: Path, kept: int) -> None:
+    """As if a crash had left it: what was there does not become a crash by that."""
+    file = a_file(path)
+    file.append([facts(word) for word in "abcde"])
+    lines = path.read_bytes().splitlines(keepends=True)
+    gone = b"".join(lines[kept:])
+    path.write_bytes(b"".join(lines[:kept]) + unfinished(kept + 1, len(gone) + 10))
+    last = file.append([facts("f")])
+    file.close()
+    assert "shortened" in results(path)
+    assert last.number == 9, "the six, shortened, torn, and f"
+    assert not whole(path)
+
+
+def test_who_puts_another_record_in_the_place_of_the_last_is_told_of(path: Path) -> None:
+    file = a_file(path)
+    file.append([facts("a"), facts("b")])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+    other = a_file(path)
+    other.append([facts("another, and longer")])
+    other.close()
+    file.append([facts("c")])
+    file.close()
+    assert "shortened" in results(path)
+    assert not whole(path)
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_who_shortens_it_while_the_disk_is_full_is_told_of(
+    path: Path, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = a_file(path)
+    file.append([facts("a"), facts("b"), facts("c")])
+    disk = Disk(0, monkeypatch)
+    with pytest.raises(OSError, match="space"):
+        file.append([facts("d")])
+    lines = path.read_bytes().splitlines(keepends=True)
+    os.truncate(path, sum(map(len, lines[:kept])))
+    with pytest.raises(OSError, match="space"):
+        file.append([facts("d")])
+    disk.room = BIG
+    file.append([facts("d")])
+    file.append([facts("e")])
+    file.close()
+    assert results(path)[-3:] == ["shortened", "d", "e"]
+    assert [record.place.number for record in verified(path).records][-1] == (8 if not kept else 7)
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_who_shortens_it_and_renames_it_is_told_of(path: Path, kept: int) -> None:
+    file = a_file(path)
+    file.append([facts("a"), facts("b"), facts("c")])
+    lines = path.read_bytes().splitlines(keepends=True)
+    os.truncate(path, sum(map(len, lines[:kept])))
+    former = path.with_name("audit.log.1")
+    path.rename(former)
+    file.append([facts("d")])
+    file.close()
+    assert results(path) == ["opened", "shortened", "d"]
+    assert verified(former, path).records[-1].place.number == 7
+
+
+class Crash(BaseException):
+    pass
+
+
+def linked(name: Path, former: Path, _fresh: Path) -> None:
+    os.link(name, former)
+
+
+@pytest.mark.parametrize("ends", [Crash, OSError])
+@pytest.mark.parametrize("does", [lambda *_: None, linked], ids=["nothing", "linked"])
+def test_a_renaming_that_was_broken_off_leaves_nothing_that_is_no_chain(
+    path: Path, ends: type[BaseException], does: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(*names: Path) -> None:
+        does(*names)
+        raise ends
+
+    file = a_file(path, max_size=900)
+    with monkeypatch.context() as patched:
+        patched.setattr(audit_file, "_rename_two", broken_off)
+        for number in range(3):
+            with contextlib.suppress(Crash):
+                file.append([facts(f"a{number}"), facts(f"b{number}")])
+    file.close()
+    kept = path.with_name("audit.log.mine")
+    os.link(path, kept)
+    again = a_file(path, max_size=BIG)
+    again.open()
+    again.append([facts("c")])
+    again.close()
+    assert sorted(path.parent.iterdir()) == [path, kept], "a name that somebody else gave it stays"
+    assert whole(path)
+    after = a_file(path, max_size=900)
+    for number in range(6):
+        after.append([facts(f"d{number}"), facts(f"e{number}")])
+    after.close()
+    kept.unlink()
+    files = sorted(path.parent.iterdir())
+    assert len(files) > 3
+    assert whole(*files)

@@ -22,16 +22,16 @@ def chain(count: int, key: bytes | None = None) -> list[bytes]:
     return lines
 
 
-def verify(lines: list[bytes], key: bytes | None = None, since: str | None = None) -> Verification:
-    verification = Verification(key, since)
+def verify(lines: list[bytes], *keys: bytes, since: str | None = None, keyed_from: int = 0) -> Verification:
+    verification = Verification(keys, since, keyed_from)
     for number, line in enumerate(lines, start=1):
         verification.take("audit.log", number, line)
     verification.end()
     return verification
 
 
-def faults(lines: list[bytes], key: bytes | None = None) -> list[str]:
-    return [str(fault) for fault in verify(lines, key).faults]
+def faults(lines: list[bytes], *keys: bytes, keyed_from: int = 0) -> list[str]:
+    return [str(fault) for fault in verify(lines, *keys, keyed_from=keyed_from).faults]
 
 
 def test_a_whole_chain() -> None:
@@ -125,15 +125,37 @@ def test_a_chain_with_a_key_cannot_be_made_anew_without_it() -> None:
     forged = chain(5, b"a key that is not the right one")
     assert len(faults(forged, KEY)) == 5
     bare, _ = sealed(own_fields(0.0, "x", ""), type(START)(3, json.loads(lines[2])["hmac"]), None)
-    assert faults([*lines[:3], bare], KEY) == [
-        "audit.log:4: record 4 is made without a key, and those before it with one"
-    ]
+    assert faults([*lines[:3], bare], KEY) == ["audit.log:4: record 4 is made without a key: anybody can have made it"]
+    assert faults([*lines[:3], bare]) == ["audit.log:4: record 4 is made without a key, and those before it with one"]
 
 
-def test_a_key_may_come_later() -> None:
+def test_a_chain_made_anew_without_any_key_is_no_chain_of_that_key() -> None:
+    assert len(faults(chain(5), KEY)) == 5
+    assert len(faults(chain(5), KEY, keyed_from=4)) == 2
+    assert len(faults(chain(5, KEY), b"a key that is not the right one", keyed_from=9)) == 5
+
+
+def test_a_key_may_come_later_where_its_auditor_says_from_where_on() -> None:
     lines = chain(2)
     later, _ = sealed(own_fields(0.0, "x", ""), type(START)(2, json.loads(lines[1])["hash"]), KEY)
-    assert not faults([*lines, later], KEY)
+    assert not faults([*lines, later], KEY, keyed_from=3)
+    assert len(faults([*lines, later], KEY)) == 2
+    assert len(faults([*lines, later], KEY, keyed_from=2)) == 1
+
+
+def test_a_key_may_be_changed() -> None:
+    lines, other = chain(3, KEY), b"the key after it, as secret"
+    later, _ = sealed(own_fields(0.0, "x", ""), type(START)(3, json.loads(lines[2])["hmac"]), other)
+    done = verify([*lines, later], other, KEY)
+    assert not done.faults
+    assert [str(note) for note in done.notes] == ["audit.log:4: from record 4 on the key is another"]
+    assert len(faults([*lines, later], KEY)) == 1
+    assert len(faults([*lines, later], other)) == 3
+
+
+def test_a_line_that_is_nested_too_deep_is_no_record() -> None:
+    bomb = b'{"n":' + b"[" * 20_000 + b"]" * 20_000 + b',"hash":"' + b"0" * 64 + b'"}\n'
+    assert faults([*chain(2), bomb]) == ["audit.log:3: is no record: it is not JSON"]
 
 
 @given(data=st.data())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from guardian.audit.chain import START, Place
@@ -28,13 +28,18 @@ class Disk(AuditFile):
         self.turning = threading.Event()
         self.turning.set()
         self.full = False
+        self.broken = False
         self.begun = threading.Event()
+        self.hears: Callable[[int], None] = lambda _records: None
 
     def append(self, batch: Sequence[Mapping[str, str]]) -> Place:
         self.begun.set()
+        self.hears(len(batch))
         assert self.turning.wait(NEVER)
         if self.full:
             raise OSError(28, "No space left on device")
+        if self.broken:
+            raise RecursionError
         return super().append(batch)
 
 
@@ -101,6 +106,21 @@ def test_a_full_disk_is_told_and_tried_again_and_told_again(tmp_path: Path) -> N
     assert results(tmp_path / "audit.log") == ["opened", "a", "b"]
 
 
+def test_a_fault_of_our_own_is_a_try_that_failed(tmp_path: Path) -> None:
+    """The thread goes on: what it cannot write today it may tomorrow, and until then it says that it fails."""
+    disk = Disk(tmp_path / "audit.log")
+    disk.broken = True
+    told = threading.Event()
+    writer = AuditWriter(disk, told.set)
+    writer.put(event("a"))
+    assert told.wait(NEVER)
+    assert writer.fault == "a fault of the proxy's own: RecursionError"
+    disk.broken = False
+    until(writer, 1)
+    assert writer.close()
+    assert results(tmp_path / "audit.log") == ["opened", "a"]
+
+
 def test_what_there_was_no_room_for_is_counted_and_the_file_says_so(tmp_path: Path) -> None:
     disk = Disk(tmp_path / "audit.log")
     disk.turning.clear()
@@ -126,3 +146,79 @@ def test_closing_before_a_full_disk_does_not_wait_for_ever(tmp_path: Path) -> No
     assert not writer.close(timeout=NEVER)
     assert not writer.running
     assert writer.unwritten == 1
+
+
+def retired_before_a_full_disk(path: Path, capacity: int = 100) -> tuple[Disk, AuditWriter]:
+    disk = Disk(path)
+    disk.full = True
+    writer = AuditWriter(disk, lambda: None, capacity)
+    for word in "abc":
+        writer.put(event(word))
+    while not writer.failures:
+        time.sleep(0.002)
+    return disk, writer
+
+
+def test_what_a_retired_writer_cannot_write_its_heir_writes(tmp_path: Path) -> None:
+    _, writer = retired_before_a_full_disk(tmp_path / "first.log", capacity=2)
+    assert writer.lost == 1
+    heir = AuditWriter(Disk(tmp_path / "second.log"), lambda: None)
+    writer.heir = heir
+    writer.retire()
+    until(heir, 2)
+    assert writer.close()
+    assert heir.close()
+    assert writer.unwritten == 0
+    found = verified(tmp_path / "second.log")
+    assert not found.faults
+    assert [record.fields["result"] for record in found.records if len(record.fields["result"]) == 1] == ["a", "b"]
+    assert [record.fields["detail"] for record in found.records if record.fields["result"] == "lost"] == ["1 records"]
+
+
+def test_without_an_heir_a_retired_writer_goes_on_trying(tmp_path: Path) -> None:
+    disk, writer = retired_before_a_full_disk(tmp_path / "audit.log")
+    tried = writer.failures
+    writer.retire()
+    while writer.failures < tried + 2:
+        time.sleep(0.01)
+    assert writer.running
+    disk.full = False
+    until(writer, 3)
+    assert writer.close()
+    assert results(tmp_path / "audit.log") == ["opened", "a", "b", "c"]
+
+
+def test_an_heir_that_has_ended_gets_nothing(tmp_path: Path) -> None:
+    disk, writer = retired_before_a_full_disk(tmp_path / "audit.log")
+    writer.heir = AuditWriter(Disk(tmp_path / "second.log"), lambda: None)
+    assert writer.heir.close()
+    tried = writer.failures
+    writer.retire()
+    while writer.failures < tried + 1:
+        time.sleep(0.01)
+    assert writer.unwritten == 3
+    disk.full = False
+    until(writer, 3)
+    assert writer.close()
+    assert results(tmp_path / "audit.log") == ["opened", "a", "b", "c"]
+
+
+def test_a_batch_that_failed_is_given_again_as_it_was(tmp_path: Path) -> None:
+    """The file counts what it has of it: a record put in before the end would be taken for one that is written."""
+    disk = Disk(tmp_path / "audit.log")
+    given: list[int] = []
+    disk.full = True
+    disk.hears = given.append
+    writer = AuditWriter(disk, lambda: None, capacity=2)
+    writer.put(event("a"))
+    while not given:
+        time.sleep(0.002)
+    writer.put(event("b"))
+    writer.put(event("too many"))
+    while len(given) < 2:
+        time.sleep(0.002)
+    disk.full = False
+    until(writer, 2)
+    assert writer.close()
+    assert given[:2] == [1, 1]
+    assert results(tmp_path / "audit.log") == ["opened", "a", "b", "lost"]
