@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import click
 
+from guardian.console import one_line
 from guardian.remote import RefusedError, Remote, UnreachableError, admin_options
 
 from .board import SORTS, Key, Line, body, parts, rates_between
@@ -146,6 +147,8 @@ class _Feed(threading.Thread):
                 self.news.put(("found", self._remote.status()))
             except (UnreachableError, RefusedError) as exc:
                 self.news.put(("lost", exc.message.partition(". ")[0]))
+            except Exception as exc:  # noqa: BLE001 - the barrier: a screen that stands still must say so
+                self.news.put(("lost", one_line(exc)))
 
     def _tell(self, will: str, target: Key) -> None:
         try:
@@ -156,12 +159,14 @@ class _Feed(threading.Thread):
 
 
 def _run(screen: _Screen, feed: _Feed) -> None:
-    from rich.console import Console  # noqa: PLC0415 (slow to import)
+    from rich.console import Console, ConsoleDimensions  # noqa: PLC0415 (slow to import)
     from rich.live import Live  # noqa: PLC0415
 
     console = Console(highlight=False)
     with _raw(sys.stdin.fileno()), Live(console=console, screen=True, auto_refresh=False) as live:
         while not screen.ended:
+            # Not what COLUMNS and LINES say: a shell exports them once, and the window changes.
+            console.size = ConsoleDimensions(*os.get_terminal_size(sys.stdin.fileno()))
             live.update(_text(screen.lines(console.size.height, time.monotonic())), refresh=True)
             for key in _keys(sys.stdin.fileno(), _LOOK):
                 confirmed = screen.press(key)

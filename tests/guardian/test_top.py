@@ -26,7 +26,8 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PS1": "$ "}
+        stale = {"COLUMNS": "80", "LINES": "25"}  # as a shell exported them before the window was what it is
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PS1": "$ ", **stale}
         start = ["new-session", "-d", "-c", str(folder), "-x", "120", "-y", "20", "/bin/sh"]
         subprocess.run([*self._tmux, *start], check=True, env=environment, timeout=20)
 
