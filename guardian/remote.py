@@ -54,8 +54,10 @@ class Remote:
             raise UnreachableError(f"what answers at {self.admin} is no Guardian: its /status has no groups")
         return found
 
-    def set_will(self, group: str, device: str, will: str) -> None:
-        self._call("POST", f"/groups/{quote(group, safe='')}/devices/{quote(device, safe='')}/{will}")
+    def set_will(self, group: str, device: str, will: str) -> dict[str, Any]:
+        """Gives the device as `/status` has it."""
+        answer = self._call("POST", f"/groups/{quote(group, safe='')}/devices/{quote(device, safe='')}/{will}")
+        return found if isinstance(found := answer.get("device"), dict) else {}
 
     def learn(self, duration: str, group: str | None) -> dict[str, Any]:
         """Begin a lesson; gives what `/learning` answers."""

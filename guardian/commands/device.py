@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _POLL: Final = 0.2  # seconds between two looks at the devices
 _QUIET: Final = 1.0  # seconds before it says what is missing
 _SELDOM: Final = 10.0  # seconds between two such lines, where it is no terminal
+_WITHOUT_PRIMARY: Final = (
+    "until it is ready again writes get 902, or with `primary_loss: promote` a production device goes first"
+)
 
 
 def _duration(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
@@ -69,7 +72,9 @@ def _verb(will: str, text: str) -> None:
             for target in targets:
                 _find(found, target)
         for target in targets:
-            remote.set_will(*target, will)
+            found = remote.set_will(*target, will)
+            if will != "ready" and found.get("role") == "primary":
+                console.say(f"{'/'.join(target)} is the primary: {_WITHOUT_PRIMARY}", err=True)
         if wait:
             return _wait(remote, targets, will, timeout)
         for target in targets:

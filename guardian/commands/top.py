@@ -112,12 +112,23 @@ class _Screen:
         shown = body(parts(self.found, self.rates, self.sort), self._current, max(1, height - 4))
         foot: Line = [(_KEYS, "dim")]
         if self.asking is not None:
-            foot = [(f"{self.asking[0]} {'/'.join(self.asking[1])}?  y does it, any other key does not", "bold yellow")]
+            foot = [(self._question(*self.asking), "bold yellow")]
         elif self.message:
             foot = [(self.message, "bold")]
         if self.lost:
             head += [(f"   no answer for {now - self.at:.0f} s: {self.lost}", "bold red")]
         return [head, [], *shown, *[[] for _ in range(height - 3 - len(shown))], foot]
+
+    def _question(self, will: str, target: Key) -> str:
+        asked = f"{will} {'/'.join(target)}?  y does it"
+        if will != "ready" and target in self._primaries:  # what counts first: a terminal may be narrow
+            return f"{asked}. It is the primary: writes get 902 unless primary_loss is promote"
+        return f"{asked}, any other key does not"
+
+    @property
+    def _primaries(self) -> list[Key]:
+        return [(group["name"], device["name"]) for group in self.found["groups"] for device in group["devices"]
+                if device["role"] == "primary"]  # fmt: skip
 
 
 class _Feed(threading.Thread):

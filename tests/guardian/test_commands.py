@@ -135,6 +135,16 @@ def test_device_tells_the_proxy(run: Run, will: Will) -> None:
     assert proxy.told == [("payments", "hsm1", will)]
 
 
+@pytest.mark.parametrize(("will", "device", "said"), [
+    ("drain", "hsm1", True), ("maint", "hsm1", True), ("ready", "hsm1", False), ("drain", "hsm2", False),
+])  # fmt: skip
+def test_without_the_primary_writes_are_refused_which_is_said(run: Run, will: str, device: str, said: bool) -> None:
+    with admin_port(FakeProxy()) as url:
+        code, out, err = run(url, "device", will, f"payments/{device}")
+    assert (code, out) == (0, f"payments/{device}: {will}\n")
+    assert err.startswith("payments/hsm1 is the primary: until it is ready again writes get 902") == said == bool(err)
+
+
 def test_an_unknown_device_is_1_by_name(run: Run) -> None:
     with admin_port(FakeProxy()) as url:
         code, _, err = run(url, "device", "drain", "payments/hsm9")
@@ -219,10 +229,10 @@ def test_of_several_none_is_told_where_one_does_not_exist(run: Run) -> None:
 
 def test_what_takes_longer_than_a_second_says_what_is_missing(run: Run) -> None:
     with admin_port(FakeProxy()) as url:
-        code, out, err = run(url, "device", "drain", "payments/hsm1", "--wait", "--timeout", "1500ms")
+        code, out, err = run(url, "device", "drain", "payments/hsm2", "--wait", "--timeout", "1500ms")
     assert (code, out) == (1, "")
     first, last = err.splitlines()
-    assert first == "1 of 1.5 s: payments/hsm1: there are still 3 outstanding and 1 on connections of pinned clients"
+    assert first == "1 of 1.5 s: payments/hsm2: there are still 3 outstanding and 1 on connections of pinned clients"
     assert last.startswith("guardian: ") or "drain is set, but after 1.5 s" in last
 
 

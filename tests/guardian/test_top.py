@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from balancer.snapshot import Will
+from config.model import Role
 from tests.guardian.test_commands import Run, admin_port, run
 from tests.support import operable
 from tests.support.operable import FakeProxy
@@ -64,7 +65,8 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_top_is_live_drains_by_key_and_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
-    proxy = FakeProxy(operable.proxy(operable.group("payments", operable.device("hsm1"), operable.device("hsm2"))))
+    devices = operable.device("hsm1", role=Role.PRIMARY), operable.device("hsm2")
+    proxy = FakeProxy(operable.proxy(operable.group("payments", *devices)))
     with admin_port(proxy) as url:
         code = "from guardian.cli import main; main()"
         terminal.keys(
@@ -73,7 +75,9 @@ def test_top_is_live_drains_by_key_and_leaves_the_terminal_as_it_was(terminal: T
         terminal.until(lambda screen: "> hsm1" in screen and "q quit" in screen)
         proxy.change("hsm2", reason="it is slow today")
         terminal.until(lambda screen: "it is slow today" in screen)
-        terminal.keys("Down", "d")
+        terminal.keys("d")
+        terminal.until(lambda screen: "drain payments/hsm1?  y does it. It is the primary: writes get 902" in screen)
+        terminal.keys("n", "Down", "d")
         terminal.until(lambda screen: "drain payments/hsm2?" in screen)
         terminal.keys("y")
         terminal.until(lambda screen: "payments/hsm2: drain" in screen)

@@ -330,9 +330,17 @@ def test_what_cannot_be_done_is_said_and_the_last_device_warned_of(tab: Tab) -> 
         page.get_by_role("button", name="Drain payments/hsm1").click()
         dialog = page.get_by_role("dialog")
         expect(dialog).to_contain_text("Nothing else is in service in payments")
+        expect(dialog).not_to_contain_text("It is the primary")
         here.call(lambda: setattr(proxy, "set_will", refuse))
         dialog.get_by_role("button", name="Drain it").click()
         expect(dialog.get_by_role("alert")).to_contain_text("It was not done. there is no device hsm1")
+
+
+def test_without_the_primary_writes_are_refused_which_is_said(tab: Tab) -> None:
+    with watched(fake(FakeProxy())) as here:
+        page = tab.show(here.url)
+        page.get_by_role("button", name="Drain payments/hsm1").click()
+        expect(page.get_by_role("dialog")).to_contain_text("It is the primary. Until it is ready again, writes get 902")
 
 
 def refuse(*_given: object) -> None:

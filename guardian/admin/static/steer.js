@@ -93,6 +93,8 @@ export function Steer({ order, groups, at, close, steer, needToken, announce }) 
         ${will !== 'ready' && device.in_service && (beside
           ? html`<p class="dim">${plural(beside, 'other device')} of ${groupName} ${beside === 1 ? 'is' : 'are'} in service. Now outstanding here: ${count(device.outstanding)}.</p>`
           : html`<p class="warning"><strong>Nothing else is in service in ${groupName}.</strong> Unless a backup takes over, its clients get 902 NO DEVICE AVAILABLE.</p>`)}
+        ${will !== 'ready' && device.role === 'primary' && html`<p class="warning"><strong>It is the primary.</strong> Until it is ready again, writes get 902 NO DEVICE AVAILABLE, or with
+          ${' '}primary_loss: promote a production device goes first.</p>`}
         ${will === 'ready' && device.behind && html`<p class="warning"><strong>It is behind: its key table lacks a write.</strong>
           ${device.will === 'maint' ? 'With ready after maintenance you vouch for its key table.' : 'It stays out until it is shown equal.'}</p>`}`}
       ${phase === 'sending' && html`<p class="lead">Telling the proxy …</p>`}
