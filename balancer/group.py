@@ -366,12 +366,16 @@ class Group:
             for other in self.devices
         )
 
-    def set_will(self, device: Device, will: Will) -> None:
-        """The operator's word. `MAINT` closes the device's connections at once; reads go elsewhere, writes are 903."""
+    def set_will(self, device: Device, will: Will, vouched: bool = True) -> None:
+        """The operator's word. `MAINT` closes the device's connections at once; reads go elsewhere, writes are 903.
+
+        ``vouched``: ready after maintenance says also that the device is as the others are.
+        """
         now = self.clock()
         if will is device.will:
             return
-        self.likeness.willed(device, will, now)
+        if vouched:
+            self.likeness.willed(device, will, now)
         device.will = will
         device.will_since = now
         if will is Will.MAINT:

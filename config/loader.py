@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +28,7 @@ class Loaded:
     config: Config | None
     problems: tuple[Problem, ...]
     source: yaml_source.Mapping | None = attrs.field(default=None, repr=False)  # the file as it was written
+    digest: str = attrs.field(default="", repr=False)  # of its text, and of the catalogue it names
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -73,4 +76,14 @@ def load(
     problems = (*report.problems(), *(report.redacted(problem) for problem in foreign))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(config=None, problems=problems)
-    return Loaded(config=draft.build(), problems=problems, source=root)
+    config = draft.build()
+    return Loaded(config=config, problems=problems, source=root, digest=_digest(text or "", config.catalogue))
+
+
+def _digest(text: str, catalogue: Path | None) -> str:
+    """Two processes that say the same run on the same functions, devices and catalogue."""
+    found = hashlib.sha256(text.encode(errors="backslashreplace"))
+    if catalogue is not None:
+        with suppress(OSError):  # it has gone since it was read: another digest than that of who has read it
+            found.update(b"\0" + catalogue.read_bytes())
+    return found.hexdigest()

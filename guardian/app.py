@@ -32,12 +32,14 @@ from .proxy import Proxy
 from .reloading import Reloading
 from .secrecy import forbid_core_dumps
 from .sockets import ADMIN, OfferedSockets, of_systemd
-from .upgrade import Succession, Upgrading, obey
+from .succession import Succession
+from .upgrade import Following, Upgrading
 from .wellbeing import Wellbeing
 
 _OF_SIGNALS: Final = Actor(name="whoever may signal the process", source="signal")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 _LOOK_EVERY: Final = 0.05  # seconds
+_LAST_WORDS: Final = 2.0  # seconds that a process which has drained may take to end
 _SWITCH_INTERVAL: Final = 0.0005  # seconds: a scrape in its thread must not hold up the loop (the default is 5 ms)
 
 
@@ -60,18 +62,29 @@ def main(path: Path) -> int:
         return trio.run(_Application(path, loaded, logs, offered, inheritance).run)
 
 
-async def _drain(drain: Drain, signals: AsyncIterator[int]) -> None:
-    """Who asks for the end once more is in a hurry."""
+async def _drain(drain: Drain, settings: Shutdown, signals: AsyncIterator[int], before: Succession | None) -> None:
+    """Who asks for the end once more is in a hurry. ``before``: a process whose clients are drained too."""
+    patience = trio.CancelScope()
 
     async def listen() -> None:
         async for number in signals:
             if number in (signal.SIGTERM, signal.SIGINT):
                 drain.hurry()
+                patience.cancel()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen)
-        await drain.run()
-        nursery.cancel_scope.cancel()
+    async def wait(for_it: Succession) -> None:
+        for_it.stop("the service is stopped")
+        patience.deadline = trio.current_time() + settings.timeout + _LAST_WORDS
+        with patience:
+            await for_it.ended.wait()
+
+    async with trio.open_nursery() as listening:
+        listening.start_soon(listen)
+        async with trio.open_nursery() as ending:
+            if before is not None:
+                ending.start_soon(wait, before)
+            await drain.run()
+        listening.cancel_scope.cancel()
 
 
 class _Application:
@@ -96,7 +109,10 @@ class _Application:
         self._admin: list[socket.socket] = []
         self._forget_admin: Callable[[], None] = lambda: None
         self._admin_scope = trio.CancelScope()
+        self._admin_ended = trio.Event()
+        self._predecessor: Succession | None = None
         self._successor: Line | None = None
+        self._told_to_stop = False
         self._log = structlog.get_logger()
 
     async def run(self) -> int:
@@ -111,11 +127,11 @@ class _Application:
                     await self._until_the_end(proxy, signals, nursery)
                     if self._successor is not None:
                         await self._serve_out(proxy, self._successor, signals)
-                        await Drain(proxy, Shutdown(timeout=self._config.shutdown.timeout)).run()
                     else:
                         self._manager.stopping()
                         proxy.events.tell(Kind.STOP, "guardian", "draining", by=_OF_SIGNALS)
-                        await _drain(Drain(proxy, self._config.shutdown), signals)
+                        settings = self._config.shutdown
+                        await _drain(Drain(proxy, settings), settings, signals, self._predecessor)
                     proxy.events.tell(Kind.STOP, "guardian", "stopped")
                     self._log.info("stopped")
                     nursery.cancel_scope.cancel()
@@ -134,27 +150,26 @@ class _Application:
         proxy.hold_back()
         await nursery.start(proxy.run)
         proxy.apply(config, load_catalogue(config.catalogue)[0])
-        proxy.reloading = Reloading(self._path, self._loaded, proxy, self._reloaded, self._manager)
-        succession = None
+        reloading = proxy.reloading = Reloading(self._path, self._loaded, proxy, self._reloaded, self._manager)
         if inheritance is not None:
-            succession = Succession(proxy, self._manager, Line(inheritance.line))
-            await nursery.start(succession.take_over)
+            self._predecessor = Succession(proxy, reloading, self._manager, inheritance.line)
+            await nursery.start(self._predecessor.take_over)
         self._admin = self._offered.take_all(ADMIN, config.admin.bind)
         if not self._admin:
             self._admin, self._forget_admin = listen_admin(config.admin)
         bound = await nursery.start(self._serve_admin)
         for unused in self._offered.close():
             self._log.warning("a socket was handed over that no listener takes", socket=unused)
-        proxy.let_in()
         proxy.state = ProxyState.SERVING
+        if self._predecessor is not None:
+            await self._predecessor.become_the_service()  # until then it may end us, as if we had never been
+        proxy.let_in()
         gc.collect()
         gc.freeze()  # a full collection then looks only at what came later
         self._log.info("serving", admin=str(bound), listeners=proxy.addresses)
         proxy.events.tell(Kind.START, "guardian", "serving", detail=f"version {version() or 'unknown'}")
-        if succession is None:
+        if self._predecessor is None:
             self._manager.ready()
-        else:
-            await succession.serving()
         nursery.start_soon(Wellbeing(proxy, self._manager, os.environ).run)
         return proxy
 
@@ -163,14 +178,15 @@ class _Application:
             with self._admin_scope:
                 await serve_admin(self._config.admin, self._proxy, listening=self._admin, task_status=task_status)
         finally:
+            self._admin_ended.set()
             if self._successor is None:  # else the socket is in use
                 self._forget_admin()
 
     async def _until_the_end(self, proxy: Proxy, signals: AsyncIterator[int], tasks: trio.Nursery) -> None:
         """Until somebody wants it, or another process has taken over."""
-        upgrading = Upgrading(proxy, self._manager, lambda: self._admin)
         reloading = proxy.reloading
         assert reloading is not None
+        upgrading = Upgrading(proxy, reloading, self._manager, lambda: self._admin)
         async with trio.open_nursery() as nursery:
 
             async def upgrade() -> None:
@@ -184,6 +200,7 @@ class _Application:
                 elif number == signal.SIGUSR2:
                     nursery.start_soon(upgrade)
                 else:
+                    self._told_to_stop = True
                     break
             nursery.cancel_scope.cancel()
 
@@ -193,20 +210,40 @@ class _Application:
         proxy.state = ProxyState.DRAINING
         proxy.stop_accepting()
         self._admin_scope.cancel()
-        proxy.spread_clients(settings.spread)
+        with trio.move_on_after(_LAST_WORDS):
+            await self._admin_ended.wait()  # else an operator could still tell us what the new process does not hear
+        following = Following(proxy, successor)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(obey, successor, proxy)
+            await nursery.start(following.run)
+            proxy.spread_clients(settings.spread)
+            with trio.move_on_after(settings.timeout) as patience:
+                nursery.start_soon(self._stopped, following, signals, patience)
+                while proxy.clients or proxy.handshaking or proxy.owed or self._predecessor_lives:
+                    await trio.sleep(_LOOK_EVERY)
+            if patience.cancelled_caught and self._predecessor is not None:
+                self._predecessor.stop("the service is stopped")
+            await Drain(proxy, Shutdown(timeout=self._config.shutdown.timeout)).run()
+            nursery.cancel_scope.cancel()
+
+    @property
+    def _predecessor_lives(self) -> bool:
+        """It would hear from nobody without us."""
+        return self._predecessor is not None and not self._predecessor.ended.is_set()
+
+    async def _stopped(self, following: Following, signals: AsyncIterator[int], patience: trio.CancelScope) -> None:
+        """Ends the patience when this process is told to stop."""
+        async with trio.open_nursery() as nursery:
 
             async def listen() -> None:
                 async for number in signals:
                     if number in (signal.SIGTERM, signal.SIGINT):
-                        nursery.cancel_scope.cancel()
+                        following.to_end.set()
 
+            if self._told_to_stop:
+                following.to_end.set()
             nursery.start_soon(listen)
-            with trio.move_on_after(settings.timeout):
-                while proxy.clients or proxy.handshaking or proxy.owed:
-                    await trio.sleep(_LOOK_EVERY)
-            nursery.cancel_scope.cancel()
+            await following.to_end.wait()
+            patience.cancel()
 
     def _reloaded(self, config: Config) -> None:
         self._logs.apply(config.logs)

@@ -152,11 +152,11 @@ class RunningGroup:
         if former is not None:
             former.retire()
 
-    def set_will(self, device: str, will: Will, by: Actor) -> None:
+    def set_will(self, device: str, will: Will, by: Actor, *, vouched: bool) -> None:
         """Raises LookupError."""
         for known in self.group.devices:
             if known.name == device and not known.leaving:
-                self.group.set_will(known, will)
+                self.group.set_will(known, will, vouched=vouched)
                 self._log.warning("will of a device changed", device=device, will=will.value, by=by.name)
                 self._events.tell(Kind.WILL, f"{self.group.name}/{device}", will.value, by=by)
                 self._reactor.flush()

@@ -31,11 +31,13 @@ class Line:
         """``sock``: non-blocking."""
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._heard = b""
+        self._speaking = trio.Lock()
 
     async def tell(self, **message: Any) -> None:
         """To whoever is there; the other end may be gone."""
         with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._stream.send_all(json.dumps(message).encode() + b"\n")
+            async with self._speaking:
+                await self._stream.send_all(json.dumps(message).encode() + b"\n")
 
     async def hear(self) -> dict[str, Any] | None:
         """What the other says next; None when it has ended."""

@@ -70,6 +70,7 @@ class Listener:
         self.scope = trio.CancelScope()  # around `serve`
         self.turns = 0  # of the accept loop
         self.waiting = False  # for somebody to come
+        self._coming = 0  # connections that were accepted and are not clients yet
         self.socket: socket.socket
         self._group = group
         self._reactor = reactor
@@ -129,6 +130,7 @@ class Listener:
                 sock.close()
                 continue
             self._descriptors.taken += 1
+            self._coming += 1
             nursery.start_soon(self._welcome, sock, address[0])
         return True
 
@@ -163,6 +165,7 @@ class Listener:
         except Exception as exc:  # noqa: BLE001 - the barrier: a fault of ours costs one connection, not the listener
             self._refused("error", address, "a fault of the proxy's own", exc_info=exc)
         finally:
+            self._coming -= 1
             if not welcomed:
                 sock.close()
                 self._descriptors.taken -= 1
@@ -286,7 +289,8 @@ class Listener:
 
     @property
     def handshaking(self) -> int:
-        return len(self._handshakes)
+        """Connections that were accepted and are not clients yet."""
+        return self._coming
 
     def snapshot(self) -> ListenerSnapshot:
         kinds = {"shared": 0, "session": 0, "pinned": 0}

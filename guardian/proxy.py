@@ -243,11 +243,11 @@ class Proxy:
     def _private_connections(self) -> int:
         return sum(running.private_connections for running in (*self._groups.values(), *self._former))
 
-    def set_will(self, group: str, device: str, will: Will, by: Actor) -> None:
-        """Raises LookupError, naming what does not exist."""
+    def set_will(self, group: str, device: str, will: Will, by: Actor, *, vouched: bool = True) -> None:
+        """``vouched``: whether who says ready has seen the device. Raises LookupError, naming what does not exist."""
         if group not in self._groups:
             raise LookupError(f"there is no group {group}")
-        self._groups[group].set_will(device, will, by)
+        self._groups[group].set_will(device, will, by, vouched=vouched)
 
     @property
     def addresses(self) -> dict[str, str]:

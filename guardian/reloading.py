@@ -6,6 +6,8 @@ Files are read and contexts made in a thread; the loop only swaps what is ready.
 from __future__ import annotations
 
 import gc
+import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,7 +29,7 @@ from .proxy import Proxy
 from .ready import Ready, make_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from config.model import Config
 
@@ -56,7 +58,11 @@ class ReloadResult:
 
 
 class Reloading:
-    """Knows the file that the proxy runs on. ``loaded`` is the last reading of it that was applied."""
+    """Knows the file that the proxy runs on. ``loaded`` is the last reading of it that was applied.
+
+    ``refused`` says why nothing may be changed now, if so. ``fingerprint``: of the file, and of the certificates and
+    revocation lists, that the proxy runs on; the same in another process that runs on the same.
+    """
 
     def __init__(
         self, file: Path, loaded: Loaded, proxy: Proxy, applied: Callable[[Config], None], manager: Notifier
@@ -65,11 +71,20 @@ class Reloading:
         self.file = file.absolute()
         self.loaded = loaded
         self.loaded_at = datetime.now(UTC)
+        self.refused = ""
+        self.fingerprint = _fingerprint(loaded, proxy.certificates)
+        self.followers: list[Callable[[str], None]] = []  # told of the fingerprint after each reload
         self._proxy = proxy
         self._applied = applied
         self._manager = manager
         self._turn = trio.Lock()
         self._log = structlog.get_logger()
+
+    async def freeze(self, why: str) -> None:
+        """Refuse reloads from now on, and wait for the one that is under way; end it by setting ``refused``."""
+        self.refused = why
+        async with self._turn:
+            pass
 
     async def reload(self, by: Actor, *, dry_run: bool = False) -> ReloadResult:
         """Apply the file as it is now, or say why not and go on as before; ``dry_run`` only says. Never raises."""
@@ -86,7 +101,9 @@ class Reloading:
                     self._manager.ready()
 
     async def _reload(self, by: Actor, *, dry_run: bool) -> ReloadResult:
-        loaded, ready, reason = await trio.to_thread.run_sync(_read, self.file)
+        if self.refused and not dry_run:
+            return self._done(by, self._result(dry_run, reason=self.refused))
+        loaded, ready, reason, fingerprint = await trio.to_thread.run_sync(_read, self.file)
         config = loaded.config
         if config is None or ready is None:
             return self._done(by, self._result(dry_run, reason=reason or _WRONG, problems=loaded.problems))
@@ -97,7 +114,7 @@ class Reloading:
             renewed=tuple(_renewed(self._proxy.certificates, ready.certificates)),
         )
         if self._proxy.state is ProxyState.DRAINING:
-            return self._done(by, attrs.evolve(result, reason="the proxy is stopping"))
+            return self._done(by, attrs.evolve(result, reason=self.refused or "the proxy is stopping"))
         if dry_run:
             return result
         try:
@@ -105,7 +122,10 @@ class Reloading:
         except OSError as exc:
             return self._done(by, attrs.evolve(result, reason=str(exc)))
         self.loaded, self.loaded_at = loaded, datetime.now(UTC)
+        self.fingerprint = fingerprint
         self._applied(config)
+        for follower in self.followers:
+            follower(fingerprint)
         self._done(by, result)
         gc.collect()
         gc.freeze()
@@ -132,15 +152,26 @@ class Reloading:
         return result
 
 
-def _read(file: Path) -> tuple[Loaded, Ready | None, str]:
-    """The file and what it names, ready to be applied; else None and why. Blocks."""
+def _read(file: Path) -> tuple[Loaded, Ready | None, str, str]:
+    """The file and what it names, ready to be applied, else None; why not; the fingerprint. Blocks."""
     loaded = load(file, read_files=True)
     if loaded.config is None:
-        return loaded, None, ""
+        return loaded, None, "", ""
     try:
-        return loaded, make_ready(loaded.config, load_catalogue(loaded.config.catalogue)[0]), ""
+        ready = make_ready(loaded.config, load_catalogue(loaded.config.catalogue)[0])
     except (CredentialError, OSError) as exc:  # a file has changed since it was read a moment ago
-        return loaded, None, str(exc)
+        return loaded, None, str(exc), ""
+    return loaded, ready, "", _fingerprint(loaded, ready.certificates)
+
+
+def _fingerprint(loaded: Loaded, files: Iterable[str]) -> str:
+    found = hashlib.sha256(loaded.digest.encode())
+    for name in sorted(files):
+        with suppress(OSError):
+            found.update(
+                name.encode(errors="backslashreplace") + b"\0" + hashlib.sha256(Path(name).read_bytes()).digest()
+            )
+    return found.hexdigest()
 
 
 def _renewed(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:

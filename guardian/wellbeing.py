@@ -45,11 +45,13 @@ class Wellbeing:
 
     async def _feed(self, interval: float) -> None:
         pulse = Pulse(self._proxy.reactor)
+        before: set[str] = set()
         try:
             while True:
-                stuck = [listener.terms.settings.name for listener in self._proxy.listeners if self._hangs(listener)]
+                now = {listener.terms.settings.name for listener in self._proxy.listeners if self._hangs(listener)}
                 if not pulse.felt():
-                    stuck.append("the reactor")
+                    now.add("the reactor")
+                stuck, before = sorted(now & before), now  # once may be a busy moment
                 if not stuck:
                     self._manager.alive()
                 elif self._complaints.admit(trio.current_time()) is not None:

@@ -65,14 +65,14 @@ def test_nobody_who_listens_is_no_fault(address: str) -> None:
     ("environment", "seconds"),
     [
         ({}, None),
-        ({"WATCHDOG_USEC": "3000000"}, 1.5),
-        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "7"}, 1.5),
+        ({"WATCHDOG_USEC": "3000000"}, 1.0),
+        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "7"}, 1.0),
         ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "8"}, None),
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
     ],
 )
-def test_the_watchdog_is_fed_at_half_its_time_by_the_process_it_is_for(
+def test_the_watchdog_is_fed_at_a_third_of_its_time_by_the_process_it_is_for(
     environment: dict[str, str], seconds: float | None
 ) -> None:
     assert watchdog_interval(environment, 7) == seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from config.model import Bind
 from guardian.pki import PkiFiles
 from tests.support.admin_port import ask
 from tests.support.estate import client_tls
-from tests.support.excrypt_client import ExcryptClient
+from tests.support.excrypt_client import Closed, ExcryptClient
 from tests.support.service_manager import ServiceManager
 from tests.support.upgrading import PATIENT, Service, run, service
 
+ENDED = "the process before has ended"
 FAILED = "upgrade failed, this process goes on"
 
 
@@ -49,6 +51,8 @@ async def test_an_upgrade_that_fails_changes_nothing(pki: PkiFiles, tmp_path: Pa
             [
                 ("ready: 1ms", "ready: 1ms", "did not serve within upgrade.ready"),
                 ("ready: 1ms", "ready: 50s", ""),  # applied by a reload, for what follows
+                ("size: 1024", "size: 1023", "reload it first"),  # its clients and the new ones by two rules
+                ("size: 1023", "size: 1024", ""),
                 ("role: primary", "role: primry", "exit code 1"),
                 ("role: primry", "role: primary", ""),
                 ("    queue:", f"    writes: {{journal: {tmp_path / 'other'}}}\n    queue:", "exit code 1"),
@@ -98,6 +102,58 @@ async def test_what_operators_want_is_handed_over_and_holds_in_both(pki: PkiFile
         assert not started.devices["hsm2"].journal.of("RAND")[8:]
         stays.close()
         await started.until_gone(started.pids[:1])
+
+
+@pytest.mark.timeout(300)
+async def test_a_reload_after_the_hand_over_holds_for_clients_of_the_old_process_too(
+    pki: PkiFiles, tmp_path: Path
+) -> None:
+    async with service(pki, tmp_path) as started:
+        stays = await ExcryptClient.connect(started.proxy.address, client_tls(pki, "vault-1"))
+        assert await stays.request(b"[AOECHO;AGx;]") == b"[AOECHO;AGx;]"
+        await started.upgrade()
+        await started.until("serving", 2)
+        await started.reload()  # of the same: nobody notices
+        assert (await stays.request(b"[AORAND;]")).startswith(b"[AORAND;")
+        change(started, "    queue:", "    functions: {block: [GPKS]}\n    queue:")
+        await started.reload()
+        with trio.fail_after(10), suppress(Closed):  # it has to come back, to the new one
+            while True:
+                answer = await stays.request(b"[AOGPKS;AG1;BD4;LA1;]")
+                assert b"AM908" in answer, answer
+        stays.close()
+        assert not any(started.orders().values())
+        await started.until_gone(started.pids[:1], 10)
+
+
+@pytest.mark.timeout(300)
+async def test_a_stop_soon_after_a_hand_over_drains_both(pki: PkiFiles, tmp_path: Path) -> None:
+    async with service(pki, tmp_path) as started:
+        stays = await ExcryptClient.connect(started.proxy.address, client_tls(pki, "vault-1"))
+        await started.upgrade()
+        await started.until("serving", 2)
+        os.kill(started.pid, signal.SIGTERM)
+        with trio.fail_after(20), suppress(Closed):
+            while True:
+                await stays.request(b"[AORAND;]")
+                await trio.sleep(0.01)
+        stays.close()
+        await started.until_gone(started.pids, 20)
+        assert [line["event"] for line in started.proxy.lines].count("stopped") == 2
+        ends = [line["event"] for line in started.proxy.lines if line["event"] in ("stopped", ENDED)]
+        assert ends == ["stopped", ENDED, "stopped"], "the service must outlive those that it has to wait for"
+
+
+@pytest.mark.timeout(300)
+async def test_the_end_of_the_new_process_is_noticed(pki: PkiFiles, tmp_path: Path) -> None:
+    async with service(pki, tmp_path) as started:
+        stays = await ExcryptClient.connect(started.proxy.address, client_tls(pki, "vault-1"))
+        await started.upgrade()
+        await started.until("serving", 2)
+        os.kill(started.pid, signal.SIGKILL)
+        await started.until("the process that took over has ended: this one drains and ends too", 1, 10)
+        stays.close()
+        await started.until_gone(started.pids[:1], 20)
 
 
 @pytest.mark.timeout(300)
