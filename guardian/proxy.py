@@ -112,7 +112,7 @@ class Proxy:
         What can still fail, journals and listening sockets, comes first. Raises OSError, and then nothing has changed.
         """
         config, catalogue, sides = ready.config, ready.catalogue, ready.sides
-        audit_file = self.audit.open(ready.audit)
+        audit_file = ready.audit.file or self.audit.open(ready.audit)
         groups = {
             settings.name: self._groups.get(settings.name) or self._new_group(config, settings, catalogue)
             for settings in config.groups

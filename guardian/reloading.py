@@ -113,11 +113,13 @@ class Reloading:
             changes=diff(self._proxy.config, config),
             renewed=tuple(_renewed(self._proxy.certificates, ready.certificates)),
         )
-        if self._proxy.state is ProxyState.DRAINING:
-            return self._done(by, attrs.evolve(result, reason=self.refused or "the proxy is stopping"))
-        if dry_run:
-            return result
         try:
+            ready = ready if dry_run else await self._with_audit_file(ready)
+            if self._proxy.state is ProxyState.DRAINING:
+                ready.audit.close()
+                return self._done(by, attrs.evolve(result, reason=self.refused or "the proxy is stopping"))
+            if dry_run:
+                return result
             self._proxy.adopt(ready)
         except OSError as exc:
             return self._done(by, attrs.evolve(result, reason=str(exc)))
@@ -130,6 +132,11 @@ class Reloading:
         gc.collect()
         gc.freeze()
         return result
+
+    async def _with_audit_file(self, ready: Ready) -> Ready:
+        """Open, in a thread, for a disk may let one wait; not for a dry run, as it makes the file. Raises OSError."""
+        file = await trio.to_thread.run_sync(self._proxy.audit.open, ready.audit)
+        return attrs.evolve(ready, audit=attrs.evolve(ready.audit, file=file))
 
     def _result(self, dry_run: bool, **facts: object) -> ReloadResult:
         return ReloadResult(file=self.file, dry_run=dry_run, **facts)  # type: ignore[arg-type]

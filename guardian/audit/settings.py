@@ -20,8 +20,13 @@ _SHORTEST_KEY: Final = 16  # bytes
 class AuditReady:
     settings: model.Audit
     key: bytes | None = attrs.field(repr=False)
-    file: AuditFile | None = None  # open, where it is another than the one that is written to
+    file: AuditFile | None = None  # open, where it was opened early, and is not the one that is written to
     side: DeviceSide | None  # TLS towards the syslog receiver; None: clear, or there is none
+
+    def close(self) -> None:
+        """Where it is not adopted."""
+        if self.file is not None:
+            self.file.close()
 
 
 def audit_ready(settings: model.Audit) -> AuditReady:

@@ -15,11 +15,13 @@ from balancer.snapshot import ProxyState
 from config.loader import Loaded, load
 from config.model import Config
 from guardian import reloading as module
+from guardian.audit.file import AuditFile
 from guardian.events import Event, Kind
 from guardian.notify import Notifier
 from guardian.pki import PkiFiles, make_pki
 from guardian.reloading import Reloading
 from loadtest.simhsm.device import SimulatedDevice
+from tests.support.audit import verified
 from tests.support.estate import Estate, device_tls, estate
 from tests.support.operable import NIGHT_SHIFT
 
@@ -140,3 +142,31 @@ async def test_a_fault_of_ours_is_told_and_ends_nothing(
         result = await reloading.reload(NIGHT_SHIFT)
         assert "fault of the proxy's own" in result.reason
         assert world.proxy.reloads["failed"] == 1
+
+
+async def test_the_audit_file_is_opened_beside_the_loop_and_not_for_a_dry_run(
+    pki: PkiFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk may let one wait; meanwhile the data path goes on."""
+    threads: list[threading.Thread] = []
+    open_now = AuditFile.open
+
+    def opened(file: AuditFile) -> None:
+        threads.append(threading.current_thread())
+        open_now(file)
+
+    monkeypatch.setattr(AuditFile, "open", opened)
+    path = tmp_path / "audit.log"
+    async with reloadable(pki, tmp_path) as (world, reloading, _):
+        world.config.write_text(f"{world.config.read_text()}\naudit: {{file: {path}}}\n")
+        assert (await reloading.reload(NIGHT_SHIFT, dry_run=True)).ok
+        assert not path.exists()
+        assert (await reloading.reload(NIGHT_SHIFT)).ok
+        assert len(threads) == 1
+        assert threads[0] is not threading.current_thread()
+        assert (await reloading.reload(NIGHT_SHIFT)).ok
+        assert len(threads) == 1, "it is the same"
+        path.with_name("no file").mkdir()
+        world.config.write_text(world.config.read_text().replace(str(path), f"'{path.with_name('no file')}'"))
+        assert not (await reloading.reload(NIGHT_SHIFT)).ok
+    assert [record.fields["kind"] for record in verified(path).records] == ["audit", "reload", "reload", "reload"]
