@@ -24,13 +24,13 @@ demo: setup
 	@$(BIN)/guardian demo $(if $(STAY),--stay) $(if $(SLOW),--slow $(SLOW))
 
 # The tests run from the sources here, interpreted. Where the data path is compiled, those of its promises run on the
-# installation first: -P keeps this folder behind it. `make soak` has the run of minutes.
+# installation first: PYTHONSAFEPATH keeps this folder behind it. `make soak` has the runs of minutes.
 COMPILED := installation life failover crosstalk refusals pinned sessions writes context
 PARALLEL := -n $(or $(JOBS),auto) --dist worksteal
 test: setup
 ifeq ($(ARGS),)
 	@case "$$($(BIN)/guardian --version)" in *compiled) \
-		$(BIN)/python -P -m pytest $(PARALLEL) $(COMPILED:%=tests/integration/test_%.py);; esac
+		PYTHONSAFEPATH=1 $(BIN)/python -m pytest $(PARALLEL) $(COMPILED:%=tests/integration/test_%.py);; esac
 	@$(BIN)/python -m pytest $(PARALLEL)
 else
 	@$(BIN)/python -m pytest $(ARGS)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
-
-import attrs
 
 from balancer.exchange import Exchange
 from balancer.fair import Share
@@ -18,10 +15,11 @@ from balancer.wire.errors import Malformed, MessageTooLong, WireError
 from balancer.wire.frames import encode, request_decoder
 from balancer.wire.message import context_of_refused, continues, parse_request
 from config.catalogue import Effect
-from config.model import Framing, Limits, Refusal
+from config.model import Framing, Refusal
 
-from .answers import CLOSES, Answers
+from .answers import CLOSES
 from .functions import Rules, Ruling
+from .host import ClientOwner, ClientSettings
 from .route import Route
 
 _OK = Outcome.OK
@@ -30,40 +28,6 @@ _MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no 
 _LONG_CONTEXT = 32_768  # bytes of an AG text that are not repeated where a length must say how long the answer is
 _FORGOTTEN = 5.0  # seconds after its deadline
 _LINGER = 2.0  # seconds for a client to read a last answer
-
-
-@attrs.frozen(kw_only=True)
-class ClientSettings:
-    """What a listener's clients have in common."""
-
-    framing: Framing
-    limits: Limits
-    answers: Answers
-    longest: int  # bytes of a request that listener and devices can carry
-
-
-class ClientOwner(Protocol):
-    """The listener."""
-
-    @property
-    def draining(self) -> bool: ...
-
-    def client_gone(self, client: Client) -> None: ...
-
-    def client_fault(self, client: Client, exc: Exception) -> None:
-        """A fault of ours came up for this client: it must be closed, and nobody else must suffer."""
-
-    def would_block(self, client: Client, code: str) -> None:
-        """`mode: detect` let a request pass."""
-
-    def refused_request(self, client: Client, exchange: Exchange) -> None:
-        """A request got an answer of the proxy's own."""
-
-    def blocked(self, client: Client, code: str) -> None:
-        """A rule keeps a request from every device."""
-
-    def login_ended(self, client: Client, code: str, result: str) -> None:
-        """A login or logout: ``result`` is `ok`, `refused`, `limited` or another word for how it ended."""
 
 
 class Client(LinkHandler):

@@ -33,9 +33,11 @@ def group_names(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
 
 def _groups(given: Mapping[str, Any]) -> list[dict[str, Any]]:
     try:
+        admin = given.get("admin") or ADMIN
         remote: Remote = remote_for(
-            given.get("admin") or ADMIN,
-            given.get("token_file"),
+            admin,
+            # Nobody who presses TAB means to show a token to whoever may have taken that port.
+            None if admin.lower().startswith("http:") else given.get("token_file"),
             given.get("ca"),
             given.get("certificate"),
             given.get("key"),

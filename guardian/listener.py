@@ -23,11 +23,12 @@ from balancer.transport.reactor import Reactor
 from balancer.transport.tls import ServerSide
 from config import model
 
-from .client import Client, ClientSettings
+from .client import Client
 from .descriptors import Descriptors
 from .events import Actor, Events, Kind
 from .functions import GroupRules
 from .handshakes import Handshakes
+from .host import ClientSettings
 from .logs import RateLimited
 from .sockets import OfferedSockets, address_of, listen
 

@@ -26,12 +26,12 @@ from config.model import Config
 from . import connected
 from .answers import Answers
 from .audit.trail import AuditTrail
-from .client import ClientSettings
 from .completions import Completions
 from .connected import ClientView, SessionView
 from .descriptors import Descriptors, raise_limit
 from .events import Actor, Events
 from .groups import RunningGroup
+from .host import ClientSettings
 from .journal_file import Owners
 from .journals import Journals, Opened, let_go, share
 from .lessons import Lessons

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import json
 import socket
 import ssl
@@ -20,6 +21,10 @@ ADMIN: Final = "http://127.0.0.1:9190"
 _LONGEST: Final = 16_777_216  # bytes of an answer
 _UNIX: Final = "unix:"
 _TIMEOUT: Final = 10.0  # seconds for one request
+_DEVICE: Final = {
+    "name": str, "role": str, "will": str, "health": str, "in_service": bool, "outstanding": int, "requests": int,
+    "errors": int, "connections": int,
+}  # fmt: skip
 _SILENCE: Final = 20.0  # seconds: a stream that is alive says so every five
 
 
@@ -50,8 +55,10 @@ class Remote:
     def status(self) -> dict[str, Any]:
         """What `/status` answers."""
         found = self._call("GET", "/status")
-        if not isinstance(found.get("groups"), list):
-            raise UnreachableError(f"what answers at {self.admin} is no Guardian: its /status has no groups")
+        if not _is_status(found):
+            raise UnreachableError(
+                f"what answers at {self.admin} is no Guardian: its /status has no groups with devices"
+            )
         return found
 
     def set_will(self, group: str, device: str, will: str) -> dict[str, Any]:
@@ -91,7 +98,7 @@ class Remote:
                     self._judge(answer.status, answer.read(_LONGEST), (200,))
                 while line := answer.readline(_LONGEST):
                     yield json.loads(line) if line.strip() else None
-            except (OSError, http.client.HTTPException) as exc:
+            except (OSError, http.client.HTTPException, UnicodeError) as exc:
                 raise self._unreachable(exc) from exc
             except ValueError as exc:
                 raise UnreachableError(f"what answers at {self.admin} is no Guardian: no lines of JSON") from exc
@@ -102,7 +109,7 @@ class Remote:
         """``told``: the status codes whose answers are for the caller."""
         try:
             code, body = self._exchange(method, path, content)
-        except (OSError, http.client.HTTPException) as exc:
+        except (OSError, http.client.HTTPException, UnicodeError) as exc:  # UnicodeError: no name that DNS could have
             raise self._unreachable(exc) from exc
         return self._judge(code, body, told)
 
@@ -163,6 +170,22 @@ class Remote:
         return connection.getresponse()
 
 
+def _is_status(found: Mapping[str, Any]) -> bool:
+    """Whether it has groups and devices with what every Guardian says of them, and commands rely on."""
+    groups = found.get("groups")
+    return isinstance(groups, list) and all(
+        isinstance(group, dict)
+        and isinstance(group.get("name"), str)
+        and isinstance(group.get("devices"), list)
+        and all(isinstance(each, dict) and _is_device(each) for each in group["devices"])
+        for group in groups
+    )
+
+
+def _is_device(found: Mapping[str, Any]) -> bool:
+    return all(isinstance(found.get(key), kind) for key, kind in _DEVICE.items())
+
+
 def _query(query: Mapping[str, str | int | None]) -> str:
     given = {name: value for name, value in query.items() if value not in (None, "")}
     return f"?{urlencode(given)}" if given else ""
@@ -220,6 +243,8 @@ def remote_for(
     """The proxy that these options mean. Raises click.UsageError where they cannot be used."""
     _check_address(admin)
     token, tls = _read_token(token_file), _context(admin, ca, certificate, key)
+    if token is not None and shows_to_others(admin):
+        raise click.UsageError(f"{admin} would show the token to whoever is on the way: use https, or unix:PATH there")
     return Remote(admin=admin, token=token, tls=tls, timeout=timeout)
 
 
@@ -237,6 +262,17 @@ def _check_address(admin: str) -> None:
         )
 
 
+def shows_to_others(admin: str) -> bool:
+    """Whether what is sent there travels in the clear beyond this machine."""
+    if not admin.lower().startswith("http:"):
+        return False
+    host = urlsplit(admin).hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
 def _read_token(file: Path | None) -> str | None:
     if file is None:
         return None
@@ -251,7 +287,7 @@ def _read_token(file: Path | None) -> str | None:
 
 
 def _context(admin: str, ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    if not admin.startswith("https:"):
+    if not admin.lower().startswith("https:"):
         return None
     try:
         context = ssl.create_default_context(cafile=ca)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-# `tests.support` must be found, even where `python -P` has kept this folder out; last, so that what is installed is
+# `tests.support` must be found, even where PYTHONSAFEPATH keeps this folder out; last, so that what is installed is
 # then what is tested.
 sys.path.append(str(Path(__file__).parents[1]))
 

@@ -63,7 +63,7 @@ class ServerSide:
     context: ssl.SSLContext
     policy: PeerPolicy | None  # None where clients show no certificate
 
-    def check(self, sock: ssl.SSLSocket, now: float) -> Peer | None:
+    def check(self, sock: ssl.SSLSocket | ssl.SSLObject, now: float) -> Peer | None:
         """Who the client is, after every handshake; None in mode `server`. Raises `PeerRefused`: close the socket."""
         if self.policy is None:
             return None
@@ -155,13 +155,13 @@ def client_context(credentials: Credentials | None, source: Path, trust: Trust |
     return context
 
 
-def verified_chain(sock: ssl.SSLSocket) -> tuple[bytes, ...]:
+def verified_chain(sock: ssl.SSLSocket | ssl.SSLObject) -> tuple[bytes, ...]:
     """The chain in DER as the handshake verified it, leaf first and root last; empty if resumed or not verified."""
     if hasattr(sock, "get_verified_chain"):  # from Python 3.13 on
         return tuple(sock.get_verified_chain())
     import _ssl  # noqa: PLC0415 (only older Pythons need it, and only there is it like this)
 
-    chain = sock._sslobj.get_verified_chain()  # type: ignore[attr-defined]
+    chain = sock._sslobj.get_verified_chain()  # type: ignore[union-attr]
     return tuple(certificate.public_bytes(_ssl.ENCODING_DER) for certificate in chain or ())
 
 

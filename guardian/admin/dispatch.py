@@ -13,7 +13,8 @@ from guardian.logs import RateLimited
 
 from .access import Access
 from .message import LOOPBACK, Request, Response, Role, refusal
-from .route import Route, Table, Talk
+from .neighbours import UserGoneError
+from .route import Handler, Route, Table, Talk
 
 _TELL_EVERY: Final = 0.2  # seconds: anybody who reaches the port can be refused as often as they like
 
@@ -88,13 +89,23 @@ class Dispatcher:
         if refused is not None:
             return refused
         if route.handler is not None:
-            return await route.handler(await _named(request) if request.method == "POST" else request)
+            return await (
+                self._change(request, route, route.handler) if request.method == "POST" else route.handler(request)
+            )
         assert route.talk is not None, "a route has one of them"
         if request.method == "HEAD" or (request.header("upgrade") or "").lower() != "websocket":
             return refusal(426, f"{route.path} is a WebSocket", Upgrade="websocket")
         if request.header("sec-websocket-version") != "13":
             return refusal(426, "this server speaks version 13 of WebSocket", Sec_WebSocket_Version="13")
         return Conversation(request=request, talk=route.talk)
+
+    async def _change(self, request: Request, route: Route, handler: Handler) -> Response:
+        try:
+            named = await _named(request)
+        except (UserGoneError, OSError) as exc:
+            self._tell(request, route, "user")
+            return refusal(403, f"whose connection this is cannot be found, so nothing was changed: {exc}")
+        return await handler(named)
 
     def _tell(self, request: Request, route: Route | None, why: str) -> None:
         held = self._told.setdefault(why, RateLimited(_TELL_EVERY)).admit(trio.current_time())
@@ -105,7 +116,10 @@ class Dispatcher:
 
 
 async def _named(request: Request) -> Request:
-    """Who changes something over loopback without a token is known by their user, where the system says it."""
+    """Who changes something over loopback without a token is known by their user, where the system says such things.
+
+    Raises `UserGoneError` for who did not stay to hear the answer, so that no change is nobody's or another's.
+    """
     if request.actor.name != LOOPBACK or request.user is None:
         return request
     user = await trio.to_thread.run_sync(request.user)

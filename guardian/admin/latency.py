@@ -16,7 +16,7 @@ from balancer.snapshot import DeviceSnapshot, GroupSnapshot
 
 from .past import Moment, Since, histogram_since
 
-_ENOUGH: Final = 20  # answers, for a percentile to say something
+ENOUGH: Final = 20  # answers, for a percentile to say something
 _SLOW_P50: Final = 2.0  # times the median of the other devices
 _SLOW_P99: Final = 4.0  # made of few answers, so that more of it is chance
 _SLOW_BY: Final = 0.001  # seconds; below, nobody cares for a factor
@@ -56,9 +56,9 @@ def latencies(now: Moment, since: Since) -> Latencies:
         for device in group.devices:
             recent = _recent(group.name, device, since)
             found = devices[group.name, device.name] = _percentiles(recent)
-            if recent.count >= _ENOUGH:
+            if recent.count >= ENOUGH:
                 known[device.name] = found
-        for name, factor in _slow(known).items():
+        for name, factor in slow(known).items():
             slower[group.name, name] = factor
     commands = {
         place: _percentiles(histogram_since(entry.duration, _duration_then(place, since)))
@@ -72,10 +72,11 @@ def _recent(group: str, device: DeviceSnapshot, since: Since) -> HistogramSnapsh
     if then is None or then.duration.counts == device.duration.counts:
         return device.recent
     recent = histogram_since(device.duration, then.duration)
-    return recent if recent.count >= _ENOUGH else device.recent
+    return recent if recent.count >= ENOUGH else device.recent
 
 
-def _slow(known: Mapping[str, Percentiles]) -> dict[str, float]:
+def slow(known: Mapping[str, Percentiles]) -> dict[str, float]:
+    """Of the devices of a group: which are slow, and how many times the median of the others."""
     found = _outliers({name: each.p99 for name, each in known.items()}, _SLOW_P99)
     return found | _outliers({name: each.p50 for name, each in known.items()}, _SLOW_P50)
 

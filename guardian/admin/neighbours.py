@@ -7,23 +7,47 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-_TABLES: Final = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
+_TABLES: Final = {socket.AF_INET: Path("/proc/self/net/tcp"), socket.AF_INET6: Path("/proc/self/net/tcp6")}
 _USER: Final = 7  # the column, from 0
+_INODE: Final = 9
+_LOOKS: Final = 3  # the kernel writes the table in pieces: while others come and go it may skip a line
+
+
+class UserGoneError(LookupError):
+    """The system says whose sockets are, and this one is nobody's any more: it was closed."""
 
 
 def user_at(family: socket.AddressFamily, theirs: tuple[Any, ...], ours: tuple[Any, ...]) -> int | None:
-    """The user who opened the socket ``theirs`` (address, port, ...) towards ``ours``, both on this machine.
+    """The user who has the socket ``theirs`` (address, port, ...) open towards ``ours``, both on this machine.
 
-    None where the system does not say, or the socket is closed. Reads a file that is long where there are many
-    connections: call it in a thread.
+    None where the system does not say it of any. Raises `UserGoneError` where this one is closed, and OSError where
+    the table cannot be read. Reads a file that is long where there are many connections: call it in a thread.
     """
+    ends = {family: f" {_written(family, theirs)} {_written(family, ours)} "}
+    if family is socket.AF_INET:  # by a socket that could do both
+        mapped = (f"::ffff:{theirs[0]}", theirs[1]), (f"::ffff:{ours[0]}", ours[1])
+        ends[socket.AF_INET6] = " " + " ".join(_written(socket.AF_INET6, end) for end in mapped) + " "
+    if family not in _TABLES or not _TABLES[family].exists():
+        return None
+    for _ in range(_LOOKS):
+        for each, wanted in ends.items():
+            user = _user_in(_TABLES[each], wanted)
+            if user is not None:
+                return user
+    raise UserGoneError(f"nobody has {theirs[0]} port {theirs[1]} open")
+
+
+def _user_in(table: Path, wanted: str) -> int | None:
+    """Of a socket that was closed (its process gone, or TIME_WAIT) the kernel says inode 0 and user 0: not root."""
     try:
-        wanted = f" {_written(family, theirs)} {_written(family, ours)} "
-        for line in _TABLES[family].read_text("ascii").splitlines():
-            if wanted in line:
-                return int(line.split()[_USER])
-    except (OSError, KeyError, ValueError, IndexError):
-        pass
+        lines = table.read_text("ascii").splitlines()
+    except FileNotFoundError:  # no IPv6
+        return None
+    for line in lines:
+        if wanted in line:
+            columns = line.split()
+            if columns[_INODE] != "0":
+                return int(columns[_USER])
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from .device import outstanding_for
+from .slowness import reasons
 from .table import COLOURS, milliseconds, plain
 
 Key = tuple[str, str]  # group, device
@@ -41,7 +42,8 @@ def parts(found: Mapping[str, Any], rates: Mapping[Key, float], sort: str = SORT
     for group in found["groups"]:
         name = plain(group["name"])
         total = sum(rates.get((group["name"], device["name"]), 0.0) for device in group["devices"])
-        rows = [_row(group["name"], device, rates, total) for device in group["devices"]]
+        why = reasons(group)
+        rows = [_row(group["name"], device, rates, total, why[device["name"]]) for device in group["devices"]]
         if sort != SORTS[0]:
             rows.sort(key=lambda row: -getattr(row, sort))
         serving = sum(bool(device["in_service"]) for device in group["devices"])
@@ -53,7 +55,7 @@ def parts(found: Mapping[str, Any], rates: Mapping[Key, float], sort: str = SORT
     return made
 
 
-def _row(group: str, device: Mapping[str, Any], rates: Mapping[Key, float], total: float) -> Row:
+def _row(group: str, device: Mapping[str, Any], rates: Mapping[Key, float], total: float, why: str) -> Row:
     rate = rates.get((group, device["name"]), 0.0)
     latency = device.get("latency_ms") or {}
     return Row(
@@ -65,14 +67,14 @@ def _row(group: str, device: Mapping[str, Any], rates: Mapping[Key, float], tota
             plain(device["name"]), plain(device["role"]), plain(device["will"]), plain(device["health"]),
             f"{rate:,.0f}", f"{rate / total:.0%}" if total else "-", milliseconds(latency.get("p50")),
             milliseconds(latency.get("p99")), f"{device['outstanding']}/{device.get('limit', '-')}",
-            f"{device['errors']:,}", plain(_why(device) or " "),
+            f"{device['errors']:,}", plain(_why(device, why) or " "),
         ),
     )  # fmt: skip
 
 
-def _why(device: Mapping[str, Any]) -> str:
+def _why(device: Mapping[str, Any], why: str) -> str:
     if device["will"] == "ready":
-        return str(device.get("reason") or ("" if device["in_service"] else "not in service"))
+        return why or ("" if device["in_service"] else "not in service")
     left = outstanding_for(device["will"], dict(device))
     done = {"drain": "drained", "maint": "out, no connections"}[device["will"]]
     return left or done

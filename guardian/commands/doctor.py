@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from guardian import console
-from guardian.remote import RefusedError, Remote, UnreachableError
+from guardian.remote import RefusedError, Remote, UnreachableError, remote_for, shows_to_others
 
 if TYPE_CHECKING:
     import ssl
@@ -29,7 +29,12 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("config", type=_FILE, required=False)
 @click.option("--admin", envvar="GUARDIAN_ADMIN", metavar="URL", help="The proxy's admin port; by default CONFIG's.")
-@click.option("--token-file", envvar="GUARDIAN_TOKEN_FILE", type=_FILE, help="Its token; by default CONFIG's.")
+@click.option(
+    "--token-file",
+    envvar="GUARDIAN_TOKEN_FILE",
+    type=_FILE,
+    help="Its token; by default CONFIG's, for CONFIG's own address only.",
+)
 @click.option("--no-devices", is_flag=True, help="Connect to no device.")
 @click.option("--quiet", is_flag=True, help="Only warnings and problems.")
 def doctor(config: Path | None, admin: str | None, token_file: Path | None, no_devices: bool, quiet: bool) -> int:
@@ -134,26 +139,28 @@ def _ask_proxy(config: Config, admin: str | None, token_file: Path | None, findi
 
 
 def _remote(config: Config, admin: str | None, token_file: Path | None) -> Remote:
-    """Where the options say, or else where the configuration does. Raises OSError, ValueError."""
-    import ssl  # noqa: PLC0415
+    """Where the options say, or else where the configuration does, whose token is for that address alone.
 
+    Raises OSError, ValueError, `CredentialError`; click.UsageError for options that cannot be used.
+    """
     settings = config.admin
+    own = _reachable(settings)
+    if admin is not None and admin.rstrip("/") != own:
+        return remote_for(admin, token_file, None, None, None)
     file = token_file or settings.token_file or next((token.file for token in settings.tokens), None)
     token = file.read_text("ascii").strip() if file is not None else None
-    if admin is None:
-        admin = _reachable(settings)
+    if token is not None and shows_to_others(own):
+        raise ValueError(f"{own} would show the token to whoever is on the way; give admin.tls, or bind to loopback")
     context = None
-    if admin.startswith("https:"):
-        context = ssl.create_default_context()
-        if settings.tls is not None:
-            _trust_only(context, settings.tls)
-            if settings.tls.ca and token is None:
-                raise ValueError("it wants a client certificate, ask it with `guardian status`")
-    return Remote(admin=admin, token=token, tls=context)
+    if settings.tls is not None and own.startswith("https:"):
+        context = _trusting_only(settings.tls)
+        if settings.tls.ca and token is None:
+            raise ValueError("it wants a client certificate, ask it with `guardian status`")
+    return Remote(admin=own, token=token, tls=context)
 
 
-def _trust_only(context: ssl.SSLContext, tls: AdminTls) -> None:
-    """Let nobody hear the token but who shows the certificate of the configuration. Raises `CredentialError`."""
+def _trusting_only(tls: AdminTls) -> ssl.SSLContext:
+    """Lets nobody hear the token but who shows the certificate of the configuration. Raises `CredentialError`."""
     import ssl  # noqa: PLC0415
 
     from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
@@ -161,9 +168,11 @@ def _trust_only(context: ssl.SSLContext, tls: AdminTls) -> None:
     from config.credentials import load_credentials  # noqa: PLC0415
 
     own = load_credentials(tls.certificate, tls.key, tls.key_password_file)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody yet, as a default context would the system's CAs
     context.check_hostname = False  # it is this one certificate, whatever it is called
     context.load_verify_locations(cadata=own.certificate.public_bytes(Encoding.PEM).decode("ascii"))
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def _reachable(admin: Admin) -> str:

@@ -12,6 +12,7 @@ import click
 from guardian import console
 from guardian.remote import Remote, admin_options
 
+from .slowness import reasons
 from .table import Column, age, lines, milliseconds, parsed, plain, span, whole
 
 if TYPE_CHECKING:
@@ -92,12 +93,9 @@ def _serving(group: dict[str, Any]) -> int:
 @admin_options
 def devices(remote: Remote, group: str | None, as_json: bool) -> int:
     """Devices: role, will, health and why, load, latency of the last minute."""
-    found = [
-        {"group": in_group["name"], **device}
-        for in_group in remote.status()["groups"]
-        if group in (None, in_group["name"])
-        for device in in_group["devices"]
-    ]
+    groups = [each for each in remote.status()["groups"] if group in (None, each["name"])]
+    found = [{"group": in_group["name"], **device} for in_group in groups for device in in_group["devices"]]
+    why = {(each["name"], name): reason for each in groups for name, reason in reasons(each).items()}
     columns = (
         Column("DEVICE"), Column("ADDRESS"), Column("ROLE"), Column("WILL", coloured=True),
         Column("HEALTH", coloured=True), Column("SERVES", coloured=True), Column("OUTSTANDING", right=True),
@@ -112,7 +110,8 @@ def devices(remote: Remote, group: str | None, as_json: bool) -> int:
             plain(device.get("will")), plain(device.get("health")), "yes" if device.get("in_service") else "no",
             f"{whole(device.get('outstanding'))}/{whole(device.get('limit'))}", whole(device.get("requests")),
             whole(device.get("errors")), milliseconds(latency.get("p50")), milliseconds(latency.get("p99")),
-            milliseconds(device.get("last_ping_ms")), age(device.get("since")), device.get("reason") or " ",
+            milliseconds(device.get("last_ping_ms")), age(device.get("since")),
+            why[device["group"], device["name"]] or " ",
         ]  # fmt: skip
 
     return _print({"devices": found}, as_json, lambda: _table(columns, map(row, found)))

@@ -11,6 +11,7 @@ from guardian import console
 from guardian.remote import Remote, admin_options
 
 from . import table
+from .slowness import reasons
 from .table import Column, milliseconds, plain
 
 _COLUMNS: Final = (
@@ -44,15 +45,16 @@ def lines(found: dict[str, Any]) -> list[str]:
         usable = sum(bool(device.get("in_service")) for device in devices)
         queued = f", {group['queued']} queued" if group.get("queued") else ""
         made += ["", f"group {group.get('name')}: {usable} of {len(devices)} devices in service{queued}"]
-        made += table.lines(_COLUMNS, map(_row, devices), indent="  ")
+        why = reasons(group)
+        made += table.lines(_COLUMNS, [_row(device, why[device["name"]]) for device in devices], indent="  ")
     return made
 
 
-def _row(device: dict[str, Any]) -> tuple[str, ...]:
+def _row(device: dict[str, Any], why: str) -> tuple[str, ...]:
     latency = device.get("latency_ms") or {}
     return (
         plain(device.get("name")), plain(device.get("role")), plain(device.get("will")), plain(device.get("health")),
         "yes" if device.get("in_service") else "no", plain(device.get("outstanding")), plain(device.get("requests")),
         plain(device.get("errors")), milliseconds(latency.get("p50")), milliseconds(latency.get("p99")),
-        device.get("reason") or " ",
+        why or " ",
     )  # fmt: skip

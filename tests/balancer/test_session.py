@@ -10,7 +10,8 @@ from balancer.snapshot import Outcome
 from balancer.wire.message import parse_request
 from config.model import Queue, Role, Sessions, Writes, WritesMode
 from tests.support.core import device_settings
-from tests.support.strangers import Line, Party, World
+from tests.support.parties import Line, Party
+from tests.support.strangers import World
 
 
 def world(*names: str, pipeline: int = 1, outstanding: int = 8, private: int = 8, **settings: Any) -> World:

@@ -18,6 +18,7 @@ import trio
 from balancer.snapshot import Will
 from config.model import Admin, Bind, Role, UnixBind
 from guardian.cli import execute
+from guardian.remote import remote_for
 from health.state import Health
 from tests.support import operable
 from tests.support.admin_port import LOOPBACK, serving_at
@@ -264,6 +265,10 @@ def test_a_token_is_sent_from_a_file_and_never_shown(run: Run, tmp_path: Path) -
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"groups":[1]}',
+        b'HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n{"groups":[{"name":"g","devices":[null]}]}',
+        b'HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{"groups":[{"name":"g","devices":null}]}',
+        b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"groups":[{"name":"g","devices":[{"name":"d"}]}]}',
         b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{",
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"[AOERRO;AM906;]",
@@ -285,6 +290,36 @@ def test_something_else_at_that_address_is_3(run: Run, answer: bytes) -> None:
         thread.join(10)
     assert code == 3
     assert "127.0.0.1" in err
+
+
+@pytest.mark.parametrize("command", [("status",), ("tail",), ("show", "clients")])
+def test_a_name_that_dns_cannot_have_is_3(run: Run, command: tuple[str, ...]) -> None:
+    code, out, err = run("http://a..b:9190", *command)
+    assert (code, out) == (3, "")
+    assert "cannot reach the proxy at http://a..b:9190" in err
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("http://proxy.invalid:9190", 2),
+        ("HTTP://192.0.2.1:9190", 2),
+        ("http://127.0.0.1:1", 3),
+        ("http://localhost:1", 3),
+        ("http://[::1]:1", 3),
+        ("HTTPS://127.0.0.1:1", 3),
+        ("unix:/nowhere/admin.sock", 3),
+    ],
+)
+def test_a_token_does_not_leave_the_machine_in_the_clear(run: Run, tmp_path: Path, address: str, code: int) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret-canary")
+    exit_code, _, err = run(address, "status", "--token-file", str(token))
+    assert (exit_code, "use https, or unix:" in err, "canary" in err) == (code, code == 2, False)
+
+
+def test_https_is_that_however_it_is_written() -> None:
+    assert remote_for("HTTPS://127.0.0.1:1", None, None, None, None).tls is not None
 
 
 def test_status_into_a_closed_pipe_keeps_its_verdict() -> None:

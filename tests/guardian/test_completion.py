@@ -6,10 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from config.model import Admin, UnixBind
 from tests.guardian.test_commands import Run, admin_port, run
+from tests.support.admin_port import LOOPBACK
 from tests.support.operable import FakeProxy
 
 __all__ = ["run"]
@@ -40,6 +43,15 @@ def test_devices_and_groups_of_the_proxy_that_runs() -> None:
 def test_without_a_proxy_nothing_is_offered_and_nothing_said(url: str) -> None:
     done = offered(url, "device", "drain", "pay")
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(("bind", "offers"), [(None, False), ("unix", True)])
+def test_tab_shows_a_token_to_no_port_that_anybody_may_have(tmp_path: Path, bind: str | None, offers: bool) -> None:
+    (tmp_path / "token").write_text("s3cret")
+    at = LOOPBACK.bind if bind is None else UnixBind(path=tmp_path / "a.sock")
+    with admin_port(FakeProxy(), Admin(bind=at, token_file=tmp_path / "token")) as url:
+        found = names(offered(url, "device", "drain", "--token-file", str(tmp_path / "token"), "pay"))
+    assert found == (["payments/hsm1", "payments/hsm2"] if offers else [""])
 
 
 def test_commands_and_options() -> None:

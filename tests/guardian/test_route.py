@@ -6,7 +6,8 @@ from balancer.pin import Pin
 from balancer.session import Session
 from config.model import Queue, Role, Sessions
 from tests.support.core import device_settings
-from tests.support.strangers import Party, World
+from tests.support.parties import Party
+from tests.support.strangers import World
 
 
 def world(*, logins_required: int = 1, hold: float = 30.0) -> World:

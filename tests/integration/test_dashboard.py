@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -14,18 +13,16 @@ import pytest
 import trio
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from balancer.snapshot import DeviceSnapshot, Will
+from balancer.snapshot import Will
 from config.model import Admin, Role
 from guardian.events import Actor, Events, Kind
 from guardian.pki import PkiFiles
 from health.state import Health
-from loadtest.simhsm.device import SimulatedDevice
-from loadtest.simhsm.latency import Constant, PerCommand
 from tests.support import operable
 from tests.support.admin_port import ANY_PORT
-from tests.support.estate import Estate, device_tls, estate
+from tests.support.busy import Real, busy_estate
 from tests.support.operable import FakeProxy
-from tests.support.watched import Watched, watched
+from tests.support.watched import watched
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
 FLAGS: Final = (
@@ -198,56 +195,10 @@ def test_a_lost_feed_is_said_and_comes_back(tab: Tab) -> None:
         expect(device_row(page, "payments/hsm1")).to_contain_text("17 / 32")
 
 
-@attrs.define(eq=False)
-class Real:
-    here: Watched
-    estate: Estate
-
-    def answer_after(self, name: str, seconds: float) -> None:
-        """Requests of clients; pings stay quick."""
-        workload = self.estate.devices[name].workload
-        self.here.call(lambda: setattr(workload, "latency", PerCommand({"RAND": Constant(seconds)}, Constant(0.002))))
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        async def wait() -> None:
-            with trio.fail_after(PATIENCE / 1000):
-                while not holds():
-                    await trio.sleep(0.01)
-
-        self.here.run(wait)
-
-    def device(self, name: str) -> DeviceSnapshot:
-        return self.here.call(self.estate.device, name)
-
-
 @pytest.fixture(scope="module")
 def estate_of_two(pki: PkiFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
-    """The proxy before two emulated devices, with clients that never stop asking."""
-    folder = tmp_path_factory.mktemp("watched")
-    estates: list[Estate] = []
-
-    async def ask(number: int, running: Estate) -> None:
-        client = await running.client()
-        for count in itertools.count():
-            await client.request(b"[AORAND;AG%d-%d;BL8;]" % (number, count))
-            await trio.sleep(0.01)
-
-    async def held(task_status: trio.TaskStatus[Estate]) -> None:
-        names = ("hsm1", "hsm2")
-        devices = {name: SimulatedDevice(name, tls=device_tls(pki, name), latency=Constant(0.005)) for name in names}
-        async with estate(pki, folder, devices) as running, trio.open_nursery() as nursery:
-            for number in range(4):
-                nursery.start_soon(ask, number, running)
-            task_status.started(running)
-            await trio.sleep_forever()
-
-    async def start(nursery: trio.Nursery) -> Any:
-        running = await nursery.start(held)
-        estates.append(running)
-        return running.proxy
-
-    with watched(start) as here:
-        yield Real(here, estates[0])
+    with busy_estate(pki, tmp_path_factory.mktemp("watched")) as real:
+        yield real
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ FILES = f"import importlib\nfor name in {MODULES}: print(importlib.import_module
 
 
 def test_these_tests_run_what_they_should() -> None:
-    """The sources of the checkout; or, where `python -P` keeps it out, what is installed."""
+    """The sources of the checkout; or, where PYTHONSAFEPATH keeps it out, what is installed."""
     file = Path(balancer.group.__file__)
     assert (file.parent == ROOT / "balancer") is (not sys.flags.safe_path)
     assert data_path() == ("interpreted" if file.suffix == ".py" else "compiled")

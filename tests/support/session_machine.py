@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from balancer.snapshot import Will
 from config.model import Ejection, Limits, Queue, Retries, Role, Sessions, Writes, WritesMode
 from tests.support.core import device_settings
-from tests.support.strangers import PASSWORDS, Line, Party, World
+from tests.support.parties import PASSWORDS, Line, Party
+from tests.support.strangers import World
 
 NAMES = ("a", "b", "c")
 CERTIFICATES = ("one", "two", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from config.model import Admin, AdminTls, Bind
-from tests.support.admin_port import ANY_PORT, DRAIN, QUICK, exchange, serving
+from guardian.admin.keys import read_keys
+from guardian.admin.server import AdminServer
+from tests.support import tls
+from tests.support.admin_port import ANY_PORT, DRAIN, QUICK, exchange, running, serving
+from tests.support.operable import FakeProxy
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +34,8 @@ async def over_tls(authority: trustme.CA, folder: Path, *, mutual: bool) -> Asyn
     leaf = authority.issue_cert("127.0.0.1", "guardian.example")
     leaf.private_key_and_cert_chain_pem.write_to_path(str(folder / "admin.pem"))
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    tls = AdminTls(certificate=folder / "admin.pem", ca=(folder / "ca.pem",) if mutual else ())
-    async with serving(admin=Admin(bind=ANY_PORT, tls=tls), times=QUICK) as bound:
+    files = AdminTls(certificate=folder / "admin.pem", ca=(folder / "ca.pem",) if mutual else ())
+    async with serving(admin=Admin(bind=ANY_PORT, tls=files), times=QUICK) as bound:
         yield bound
 
 
@@ -116,3 +120,54 @@ async def test_a_client_certificate_that_is_for_servers_only_is_refused(authorit
                 assert await ask_tls(bound, context, LIVEZ) == b""
     (event,) = logged
     assert "extendedKeyUsage" in str(event["error"])
+
+
+async def test_after_a_reload_who_is_still_good_stays_and_who_was_revoked_does_not(tmp_path: Path) -> None:
+    root = tls.authority()
+    own = tls.issue(root, "guardian", eku=[tls.SERVER], san=["127.0.0.1"])
+    certificate, key = own.write(tmp_path, "admin")
+    (tmp_path / "ca.crt").write_bytes(root.pem)
+    (tmp_path / "ca.crl").write_bytes(tls.crl(root))
+    admin = Admin(
+        bind=ANY_PORT,
+        tls=AdminTls(certificate=certificate, key=key, ca=(tmp_path / "ca.crt",), crl=(tmp_path / "ca.crl",)),
+    )
+    clients = {name: tls.issue(root, name, eku=[tls.CLIENT]) for name in ("stays", "revoked")}
+    server = AdminServer(admin, read_keys(admin), FakeProxy())
+    async with running(server) as bound, AsyncExitStack() as stack:
+        assert isinstance(bound, Bind)
+
+        async def ask(who: trio.SSLStream[trio.SocketStream], path: str) -> bytes:
+            await who.send_all(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += await who.receive_some()
+            head, _, body = received.partition(b"\r\n\r\n")
+            if b"content-length: " in head.lower():
+                length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+                while len(body) < length:
+                    body += await who.receive_some()
+            return head.split()[1]
+
+        async def connect(name: str) -> trio.SSLStream[trio.SocketStream]:
+            stream = await trio.open_ssl_over_tcp_stream(
+                bound.host, bound.port, ssl_context=tls.client_context(tmp_path, root, clients[name])
+            )
+            stack.push_async_callback(trio.aclose_forcefully, stream)
+            return stream
+
+        with trio.fail_after(20):
+            live = {name: await connect(name) for name in clients}
+            following = {name: await connect(name) for name in clients}
+            assert [await ask(each, "/metrics") for each in live.values()] == [b"200", b"200"]
+            assert [await ask(each, "/tail") for each in following.values()] == [b"200", b"200"]
+            server.adopt(admin, read_keys(admin))
+            assert [await ask(each, "/metrics") for each in live.values()] == [b"200", b"200"]
+            (tmp_path / "ca.crl").write_bytes(tls.crl(root, [clients["revoked"]]))
+            server.adopt(admin, read_keys(admin))
+            assert await ask(live["stays"], "/metrics") == b"200"
+            assert await ask(live["revoked"], "/metrics") == b"403"
+            with suppress(trio.BrokenResourceError):
+                while await following["revoked"].receive_some():
+                    pass  # until its end
+        assert len(server._room.lasting) == 1
