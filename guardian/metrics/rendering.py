@@ -17,8 +17,10 @@ from .devices import devices
 from .process import process
 from .traffic import traffic
 
-_STRETCH: Final = 16  # samples, of about 10 µs each
-_PAUSE: Final = 0.0001  # seconds; 4,000 samples take 30 ms longer by it
+_STRETCH: Final = 8  # samples, of about 10 to 20 µs each
+_REST: Final = 5.0  # times as long as a stretch took: the loop then finds the interpreter free five times out of six
+_LEAST: Final = 0.0001  # seconds of each pause
+_PATIENCE: Final = 0.6  # seconds of all pauses of one rendering, beside the least: a scraper waits for it
 
 
 class SnapshotCollector(Collector):
@@ -29,24 +31,43 @@ class SnapshotCollector(Collector):
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
+        pace = _Pace()
         for part in (
             process(self._snapshot, self._version),
             traffic(self._snapshot.groups),
             devices(self._snapshot.groups),
         ):
             for metric in part:
-                metric.samples = _Unhurried(metric.samples)
+                metric.samples = _Unhurried(metric.samples, pace)
                 yield metric
+
+
+class _Pace:
+    """How long one rendering still waits for others."""
+
+    def __init__(self) -> None:
+        self._left = _PATIENCE
+        self._since = time.perf_counter()
+
+    def rest(self) -> None:
+        pause = max(_LEAST, min(_REST * (time.perf_counter() - self._since), self._left))
+        self._left -= pause
+        time.sleep(pause)
+        self._since = time.perf_counter()
 
 
 class _Unhurried(list[Sample]):
     """Samples; whoever goes through them lets the loop have the interpreter now and then, and not only half of it."""
 
+    def __init__(self, samples: list[Sample], pace: _Pace) -> None:
+        super().__init__(samples)
+        self._pace = pace
+
     def __iter__(self) -> Iterator[Sample]:
         for number, sample in enumerate(super().__iter__(), 1):
             yield sample
             if number % _STRETCH == 0:
-                time.sleep(_PAUSE)
+                self._pace.rest()
 
 
 def render(snapshot: ProxySnapshot, version: str, accept: str) -> tuple[bytes, str]:
