@@ -39,7 +39,7 @@ from .openapi import document
 from .page import page_routes
 from .rendering import Renderer
 from .route import Route, Schema
-from .scrapes import Scrapes
+from .scrapes import Scrapes, takes_gzip
 from .status import device_status, status, unready
 from .tail import TailRoute
 from .views import Views
@@ -170,8 +170,12 @@ class _Own:
         return await self._renderer.answer(200, lambda: {**status(snapshot, self._version), **process})
 
     async def _metrics(self, request: Request) -> Response:
-        body, kind = await self._scrapes.text(request.header("accept") or "")
-        return Response(status=200, content_type=kind, body=body)
+        made = await self._scrapes.text(request.header("accept") or "")
+        headers = {"Vary": "Accept, Accept-Encoding"}
+        if not takes_gzip(request.header("accept-encoding") or ""):
+            return Response(status=200, content_type=made.kind, body=made.body, headers=headers)
+        headers["Content-Encoding"] = "gzip"
+        return Response(status=200, content_type=made.kind, body=made.zipped, headers=headers)
 
     async def _set_will(self, request: Request) -> Response:
         group, device, will = request.parts["group"], request.parts["device"], Will(request.parts["will"])

@@ -1,10 +1,12 @@
 """`GET /metrics`: rendered in a thread, once for all who ask at about the same time.
 
-A hundred scrapes a second cost four renderings; where one takes long, fewer, so that they take a tenth of a core.
+A hundred scrapes a second cost four renderings; where one takes long, fewer, so that they take a tenth of a core. Each
+is compressed once, as Prometheus asks for it: to write hundreds of kilobytes for each scrape costs more than that.
 """
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Callable
 from typing import Final
@@ -18,7 +20,15 @@ from guardian import metrics
 FRESH: Final = 0.25  # seconds: who asks so soon after a rendering was begun gets the same
 STALE: Final = 1.0  # seconds: and nobody gets an older one, however long renderings take
 _SHARE: Final = 10.0  # times the CPU time of a rendering until the next: a tenth of a core at most, up to `STALE`
+_LEVEL: Final = 3  # of gzip, which leaves the interpreter to others: a tenth of the size
 _KINDS: Final = 4  # kept: there are two formats, and what clients make up in `Accept` must not fill the memory
+
+
+@attrs.frozen(kw_only=True)
+class Exposition:
+    kind: str  # its content type
+    body: bytes
+    zipped: bytes  # the same, by gzip
 
 
 @attrs.define(eq=False)
@@ -26,7 +36,7 @@ class _Rendering:
     begun: float
     fresh: float = FRESH
     done: trio.Event = attrs.field(factory=trio.Event)
-    result: tuple[bytes, str] | None = None  # None where it failed
+    result: Exposition | None = None  # None where it failed
 
 
 class Scrapes:
@@ -44,8 +54,8 @@ class Scrapes:
         self._threads = trio.CapacityLimiter(1)  # a second one would only fight the first for the interpreter
         self._latest: dict[str, _Rendering] = {}
 
-    async def text(self, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type. Raises whatever its rendering raises."""
+    async def text(self, accept: str) -> Exposition:
+        """Raises whatever its rendering raises."""
         kind = metrics.content_type(accept)
         while True:
             rendering = self._latest.get(kind)
@@ -57,11 +67,12 @@ class Scrapes:
             if rendering.result is not None:
                 return rendering.result  # else who made it left, or failed: it is our turn
 
-    def _timed(self, snapshot: ProxySnapshot, accept: str) -> tuple[tuple[bytes, str], float]:
+    def _timed(self, snapshot: ProxySnapshot, accept: str) -> tuple[Exposition, float]:
         """What was made, and the seconds of CPU that it took."""
         began = time.thread_time()
-        made = self._render(snapshot, self._version, accept)
-        return made, time.thread_time() - began
+        body, kind = self._render(snapshot, self._version, accept)
+        cost = time.thread_time() - began
+        return Exposition(kind=kind, body=body, zipped=gzip.compress(body, _LEVEL, mtime=0)), cost
 
     async def _make(self, rendering: _Rendering, kind: str, accept: str) -> None:
         while len(self._latest) > _KINDS:
@@ -75,3 +86,12 @@ class Scrapes:
             if rendering.result is None and self._latest.get(kind) is rendering:
                 del self._latest[kind]  # whoever asks next tries anew
             rendering.done.set()
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether that header names gzip, and not as what is not wanted."""
+    for each in accept_encoding.lower().split(","):
+        coding, _, weight = each.replace(" ", "").partition(";q=")
+        if coding in ("gzip", "x-gzip"):
+            return weight.strip("0.") != "" or not weight
+    return False

@@ -17,7 +17,11 @@ _UPGRADE: Final = (
     "GET /feed HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-_SCRAPE: Final = "GET /metrics HTTP/1.1\r\nHost: {}\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n"
+# As Prometheus asks.
+_SCRAPE: Final = (
+    "GET /metrics HTTP/1.1\r\nHost: {}\r\nAccept: application/openmetrics-text; version=1.0.0\r\n"
+    "Accept-Encoding: gzip\r\n\r\n"
+)
 _SCRAPERS: Final = 10
 
 

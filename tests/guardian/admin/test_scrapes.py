@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 import trio
 
 from balancer.snapshot import ProxySnapshot
-from guardian.admin.scrapes import FRESH, STALE, Scrapes
+from guardian.admin.scrapes import FRESH, STALE, Scrapes, takes_gzip
 from tests.support import operable
 from tests.support.admin_port import ask, serving
 
@@ -41,7 +42,7 @@ async def test_a_hundred_at_once_cost_one_rendering_off_the_loop() -> None:
     shared, got = scrapes(renderer), []
 
     async def scrape() -> None:
-        got.append((await shared.text(""))[0])
+        got.append((await shared.text("")).body)
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
@@ -57,11 +58,11 @@ async def test_soon_after_it_is_the_same_and_then_a_new_one(autojump_clock: trio
     autojump_clock.autojump_threshold = 0.05  # a thread must have the time to end
     renderer = Renderer()
     shared = scrapes(renderer)
-    assert (await shared.text(""))[0] == b"1"
+    assert (await shared.text("")).body == b"1"
     await trio.sleep(FRESH * 0.9)
-    assert (await shared.text(""))[0] == b"1"
+    assert (await shared.text("")).body == b"1"
     await trio.sleep(FRESH * 0.2)
-    assert (await shared.text(""))[0] == b"2"
+    assert (await shared.text("")).body == b"2"
 
 
 async def test_long_renderings_are_made_less_often(autojump_clock: trio.testing.MockClock) -> None:
@@ -79,9 +80,9 @@ async def test_long_renderings_are_made_less_often(autojump_clock: trio.testing.
     shared = scrapes(burn)
     await shared.text("")
     await trio.sleep(FRESH * 1.5)
-    assert (await shared.text(""))[0] == b"1"
+    assert (await shared.text("")).body == b"1"
     await trio.sleep(STALE)
-    assert (await shared.text(""))[0] == b"2"
+    assert (await shared.text("")).body == b"2"
 
 
 async def test_each_format_has_its_own_and_made_up_ones_fill_nothing() -> None:
@@ -104,7 +105,7 @@ async def test_after_a_failure_the_next_tries_anew() -> None:
         await failing.text("")
     renderer = Renderer()
     failing._render = renderer
-    assert (await failing.text(""))[0] == b"1"
+    assert (await failing.text("")).body == b"1"
 
 
 async def test_who_leaves_does_not_take_the_rendering_from_those_who_wait() -> None:
@@ -113,7 +114,7 @@ async def test_who_leaves_does_not_take_the_rendering_from_those_who_wait() -> N
 
     async def scrape(scope: trio.CancelScope) -> None:
         with scope:
-            outcomes.append((await shared.text(""))[0])
+            outcomes.append((await shared.text("")).body)
 
     first, second = trio.CancelScope(), trio.CancelScope()
     with trio.fail_after(10):
@@ -134,3 +135,22 @@ async def test_what_is_served_is_whole_and_ends_as_it_should() -> None:
             assert {answer.status for answer in answers} == {200}
             assert b"guardian_device_outstanding" in answers[0].body
     assert answers[0].body.endswith(b"# EOF\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "takes"),
+    [("", False), ("gzip", True), ("deflate, GZIP;q=0.5", True), ("gzip;q=0", False), ("gzip; q=0.000", False),
+     ("identity", False), ("gzip;q=1.0, *;q=0", True), ("br", False)],
+)  # fmt: skip
+def test_who_takes_gzip(header: str, takes: bool) -> None:
+    assert takes_gzip(header) is takes
+
+
+async def test_prometheus_gets_it_compressed_and_the_same() -> None:
+    async with serving() as bound:
+        plain = await ask(bound, "GET", "/metrics")
+        zipped = await ask(bound, "GET", "/metrics", accept_encoding="gzip")
+    assert "content-encoding" not in plain.headers
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(zipped.body) == plain.body, "they shared one rendering"
+    assert len(zipped.body) < len(plain.body) / 4
