@@ -108,6 +108,25 @@ async def test_a_reactor_that_hangs_stops_it(world: Estate, nursery: trio.Nurser
     await manager.is_not_fed()
 
 
+async def test_one_bad_look_is_a_busy_moment(
+    world: Estate, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def every_other(*_: object) -> bool:
+        nonlocal looks
+        looks += 1
+        return looks % 2 == 0
+
+    monkeypatch.setattr(Wellbeing, "_hangs", every_other)
+    manager = Manager()
+    nursery.start_soon(Wellbeing(world.proxy, manager, WATCHED).run)
+    with trio.fail_after(10):
+        while looks < 10:
+            await trio.sleep(0.01)
+    assert manager.fed >= 7
+
+
 async def test_who_has_no_watchdog_is_told_the_status_only(world: Estate, nursery: trio.Nursery) -> None:
     manager = Manager()
     nursery.start_soon(Wellbeing(world.proxy, manager, {}).run)
