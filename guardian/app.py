@@ -213,11 +213,13 @@ class _Application:
         with trio.move_on_after(_LAST_WORDS):
             await self._admin_ended.wait()  # else an operator could still tell us what the new process does not hear
         following = Following(proxy, successor)
+        patience = trio.CancelScope()
         async with trio.open_nursery() as nursery:
             await nursery.start(following.run)
+            nursery.start_soon(self._stopped, following, signals, patience)
             proxy.spread_clients(settings.spread)
-            with trio.move_on_after(settings.timeout) as patience:
-                nursery.start_soon(self._stopped, following, signals, patience)
+            patience.deadline = trio.current_time() + settings.timeout
+            with patience:
                 while proxy.clients or proxy.handshaking or proxy.owed or self._predecessor_lives:
                     await trio.sleep(_LOOK_EVERY)
             if patience.cancelled_caught and self._predecessor is not None:
