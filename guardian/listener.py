@@ -16,7 +16,7 @@ import trio
 from balancer.exchange import Exchange
 from balancer.group import Group
 from balancer.snapshot import ListenerSnapshot, Outcome
-from balancer.transport.dial import handshake, prepare
+from balancer.transport.dial import handshake, prepare, wrapped
 from balancer.transport.link import Link
 from balancer.transport.peers import Peer, PeerRefused
 from balancer.transport.reactor import Reactor
@@ -143,7 +143,7 @@ class Listener:
             prepare(sock)
             peer = None
             if terms.tls is not None:
-                tls = terms.tls.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                tls = wrapped(terms.tls.context, sock)
                 sock = tls
                 with self._handshakes.entered(address, terms.settings.limits.handshake) as scope:
                     await handshake(tls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import traceback
 from collections.abc import Callable
 
 import trio
@@ -33,6 +34,24 @@ def prepare(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED)
+
+
+def wrapped(context: ssl.SSLContext, sock: socket.socket, *, server_name: str | None = None) -> ssl.SSLSocket:
+    """TLS on a connected socket, as a client where there is a ``server_name``; nothing is sent yet. Raises OSError.
+
+    Where the peer has reset the connection meanwhile, Python (3.11 to 3.13) forgets the socket that it made of ours,
+    which stays open until somebody collects it: it is closed here.
+    """
+    try:
+        if server_name is None:
+            return context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return context.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
+    except OSError as exc:
+        for frame, _ in traceback.walk_tb(exc.__traceback__):
+            made = frame.f_locals.get("self")
+            if isinstance(made, ssl.SSLSocket):
+                made.close()
+        raise
 
 
 async def handshake(sock: ssl.SSLSocket) -> None:
@@ -98,7 +117,7 @@ async def _connect(
         await trio.socket.from_stdlib_socket(sock).connect(address)
         if context is None:
             return sock
-        tls = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+        tls = wrapped(context, sock, server_name=host)
         sock = tls
         await handshake(tls)
         if verify is not None:

@@ -14,6 +14,8 @@ from typing import Final
 import attrs
 import trio
 
+from balancer.transport.dial import wrapped
+
 _READ: Final = 65_536
 _AT_ONCE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close sends RST
 
@@ -37,7 +39,7 @@ class Stream:
     async def secure(self, context: ssl.SSLContext) -> object:
         """Do the TLS handshake as a server; gives what `getpeercert` gives. Raises Gone."""
         try:
-            sock = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+            sock = wrapped(context, self._sock)
         except (OSError, ValueError) as exc:
             raise Gone from exc
         self._sock = sock

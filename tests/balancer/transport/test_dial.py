@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 import socket
 
 import pytest
@@ -8,7 +10,7 @@ import trio
 import trio.testing
 
 from balancer.transport import dial as module
-from balancer.transport.dial import DialError, dial
+from balancer.transport.dial import DialError, dial, wrapped
 
 
 async def test_a_port_where_nobody_listens_is_refused_for_certain() -> None:
@@ -39,6 +41,22 @@ async def test_a_name_that_cannot_be_resolved_says_so() -> None:
     for name in ("no-such-host.invalid", "x" * 70 + ".invalid"):
         with pytest.raises(DialError, match="resolved"):
             await dial(name, 9100, None, 5.0)
+
+
+@pytest.mark.parametrize("server", [True, False])
+def test_nothing_stays_open_where_the_peer_has_reset_the_connection(server: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ours = socket.create_connection(listening.getsockname())
+        theirs, _ = listening.accept()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        theirs.close()  # a reset
+        select.select([ours], [], [], 10)
+        context = module.ssl.SSLContext(module.ssl.PROTOCOL_TLS_SERVER) if server else _client_context()
+        descriptor = ours.fileno()
+        with pytest.raises(ConnectionResetError):
+            wrapped(context, ours, server_name=None if server else "hsm1")
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
 
 
 def _client_context() -> module.ssl.SSLContext:
