@@ -19,6 +19,7 @@ from guardian import metrics
 
 FRESH: Final = 0.25  # seconds: who asks so soon after a rendering was begun gets the same
 STALE: Final = 1.0  # seconds: and nobody gets an older one, however long renderings take
+OLDEST: Final = 2.0  # seconds: while a rendering is made, who asks gets the one before it, unless that is older
 _SHARE: Final = 10.0  # times the CPU time of a rendering until the next: a tenth of a core at most, up to `STALE`
 _LEVEL: Final = 3  # of gzip, which leaves the interpreter to others: a tenth of the size
 _KINDS: Final = 4  # kept: there are two formats, and what clients make up in `Accept` must not fill the memory
@@ -37,6 +38,8 @@ class _Rendering:
     fresh: float = FRESH
     done: trio.Event = attrs.field(factory=trio.Event)
     result: Exposition | None = None  # None where it failed
+    before: Exposition | None = None  # of the rendering before it
+    before_begun: float = 0.0
 
 
 class Scrapes:
@@ -59,9 +62,15 @@ class Scrapes:
         kind = metrics.content_type(accept)
         while True:
             rendering = self._latest.get(kind)
-            if rendering is None or trio.current_time() - rendering.begun >= rendering.fresh:
-                rendering = self._latest[kind] = _Rendering(trio.current_time())
+            now = trio.current_time()
+            if rendering is None or now - rendering.begun >= rendering.fresh:
+                former, rendering = rendering, _Rendering(now)
+                if former is not None:
+                    rendering.before, rendering.before_begun = former.result, former.begun
+                self._latest[kind] = rendering
                 await self._make(rendering, kind, accept)
+            elif rendering.result is None and rendering.before is not None and now - rendering.before_begun < OLDEST:
+                return rendering.before  # else all who wait would be answered at one moment
             else:
                 await rendering.done.wait()
             if rendering.result is not None:

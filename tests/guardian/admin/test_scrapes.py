@@ -154,3 +154,24 @@ async def test_prometheus_gets_it_compressed_and_the_same() -> None:
     assert zipped.headers["content-encoding"] == "gzip"
     assert gzip.decompress(zipped.body) == plain.body, "they shared one rendering"
     assert len(zipped.body) < len(plain.body) / 4
+
+
+async def test_while_a_new_one_is_made_others_get_the_one_before_it(autojump_clock: trio.testing.MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.05
+    renderer = Renderer()
+    shared = scrapes(renderer)
+    assert (await shared.text("")).body == b"1"
+    await trio.sleep(FRESH)
+    renderer.may_end.clear()
+    got: list[bytes] = []
+
+    async def scrape() -> None:
+        got.append((await shared.text("")).body)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scrape)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await scrape()
+        assert got == [b"1"], "it did not wait"
+        renderer.may_end.set()
+    assert got == [b"1", b"2"]
