@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from random import Random
 
 import trio
@@ -87,8 +88,9 @@ class DeviceKeeper:
                 nursery.start_soon(self._prober.run)
                 await self._fill(nursery)
         finally:
-            for upstream in (*self._device.upstreams, *self._device.private):
-                upstream.close("the device was let go")
+            with ExitStack() as each:  # closes all of them, whatever comes up at one
+                for upstream in (*self._device.upstreams, *self._device.private):
+                    each.callback(upstream.close, "the device was let go")
             self._reactor.flush()
 
     def _changed(self) -> None:
