@@ -126,8 +126,7 @@ class Listener:
             elif self._descriptors.exhausted and not self._handshakes.make_room():
                 crowded = "no descriptors are left for clients"
             if crowded:
-                self._refused("crowded", address[0], crowded)
-                self._tell_refused("crowded", address[0], crowded)
+                self._turn_away("crowded", address[0], crowded)
                 sock.close()
                 continue
             self._descriptors.taken += 1
@@ -148,14 +147,12 @@ class Listener:
                 with self._handshakes.entered(address, terms.settings.limits.handshake) as scope:
                     await handshake(tls)
                 if scope.cancelled_caught:
-                    self._refused("timeout", address, "the handshake was not finished in time")
-                    self._tell_refused("timeout", address, "the handshake was not finished in time")
+                    self._turn_away("timeout", address, "the handshake was not finished in time")
                     return
                 peer = terms.tls.check(tls, time.time())
             welcomed = self._take(sock, peer, address)
         except PeerRefused as exc:
-            self._refused("refused", address, str(exc))
-            self._tell_refused("refused", address, str(exc))
+            self._turn_away("refused", address, str(exc))
         except ssl.SSLError as exc:
             reason = f"TLS: {_reason(exc)}"
             self._refused("refused", address, reason)
@@ -174,12 +171,10 @@ class Listener:
     def _take(self, sock: socket.socket, peer: Peer | None, address: str) -> bool:
         rules = self.terms.rules.of(peer)
         if rules is None:
-            self._refused("refused", address, _NO_RULE)
-            self._tell_refused("refused", address, _NO_RULE, peer)
+            self._turn_away("refused", address, _NO_RULE, peer)
             return False
         if len(self.clients) >= self.terms.settings.limits.connections:
-            self._refused("crowded", address, "limits.connections is reached")
-            self._tell_refused("crowded", address, "limits.connections is reached", peer)
+            self._turn_away("crowded", address, "limits.connections is reached", peer)
             return False
         client = Client(self, self._group, rules, self.terms.client, peer, self._reactor.clock())
         client.address = address
@@ -310,6 +305,11 @@ class Listener:
     def _refused(self, result: str, address: str, reason: str, **more: object) -> None:
         self._count(result)
         self._complain("client refused", address=address, reason=reason, **more)
+
+    def _turn_away(self, result: str, address: str, reason: str, peer: Peer | None = None) -> None:
+        """Counted, complained of, and told as an event."""
+        self._refused(result, address, reason)
+        self._tell_refused(result, address, reason, peer)
 
     def _tell_refused(self, result: str, address: str, reason: str, peer: Peer | None = None) -> None:
         by = Actor(name=_NOBODY if peer is None else _name(peer), source=address)
