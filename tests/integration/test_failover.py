@@ -75,8 +75,7 @@ async def kill_amid_a_write(device: SimulatedDevice) -> None:
     """Kill it at a moment when it works on a write."""
     earlier = len(device.journal)  # among them those that it never ended, in an earlier life
     while not any(
-        record.code == "TIME" and record.outcome is Outcome.ARRIVED
-        for record in islice(device.journal, earlier, None)
+        record.code == "TIME" and record.outcome is Outcome.ARRIVED for record in islice(device.journal, earlier, None)
     ):
         await trio.sleep(0.001)
     await device.kill()
