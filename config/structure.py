@@ -185,7 +185,7 @@ class Reader:
             return None
         if is_section(hint):
             return self.section(hint, node, place)
-        if get_origin(hint) in _UNIONS and hint != Bind | UnixBind:
+        if any(get_origin(part) is tuple for part in get_args(hint)) and get_origin(hint) in _UNIONS:
             return self._word_or_list(hint, node, place)
         if get_origin(hint) is tuple:
             return self._list(get_args(hint)[0], node, place)

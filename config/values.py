@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from cattrs import Converter
 from msgspec import Meta
@@ -43,21 +44,23 @@ def read_value(scalar: Scalar, hint: Any, folder: Path) -> Any:
         return _path(scalar, folder)
     if hint == _ANY_BIND:
         return _any_bind(scalar, folder)
+    if get_origin(hint) in (Union, UnionType):
+        return _number_or_word(scalar, *get_args(hint))
     return _CONVERTER.structure(scalar, hint)
 
 
 def expected(hint: Any) -> str:
     """What a key takes, in words."""
     unit = _unit(hint)
-    if unit == "duration":
-        return units.DURATION_FORM
-    if unit == "size":
-        return units.SIZE_FORM
-    if unit == "rate":
-        return units.RATE_FORM
+    forms = {"duration": units.DURATION_FORM, "size": units.SIZE_FORM, "rate": units.RATE_FORM}
+    if unit in forms:
+        return forms[unit]
     base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if get_origin(base) is Literal:
         return "one of " + ", ".join(str(value) for value in get_args(base))
+    if get_origin(base) in (Union, UnionType) and base != _ANY_BIND:
+        number, word = get_args(base)
+        return f"{expected(number)}, or {get_args(word)[0]}"
     if isinstance(base, type) and issubclass(base, enum.Enum):
         return "one of " + ", ".join(str(member.value) for member in base)
     return _WORDS.get(base, "a value")
@@ -195,6 +198,16 @@ def _literal(scalar: Scalar, hint: Any) -> Any:
     options = ", ".join(str(value) for value in get_args(hint))
     one_of = "one of " if len(get_args(hint)) > 1 else ""
     raise WrongValueError(f"is {shown(scalar.shown)}, must be {one_of}{options}{_unquoted(scalar)}")
+
+
+def _number_or_word(scalar: Scalar, number: Any, word: Any) -> Any:
+    """A key that takes a number, or one word that stands for what fits."""
+    if scalar.text in get_args(word):
+        return scalar.text
+    try:
+        return _CONVERTER.structure(scalar, number)
+    except WrongValueError as exc:
+        raise WrongValueError(f"{exc}, or {get_args(word)[0]}") from exc
 
 
 def _converter() -> Converter:

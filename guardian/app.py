@@ -35,6 +35,7 @@ from .sockets import ADMIN, OfferedSockets, of_systemd
 from .succession import Succession
 from .upgrade import Following, Upgrading
 from .wellbeing import Wellbeing
+from .workers.cores import worker_count
 
 _OF_SIGNALS: Final = Actor(name="whoever may signal the process", source="signal")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
@@ -50,6 +51,9 @@ def main(path: Path) -> int:
     for problem in loaded.problems:
         print(problem, file=sys.stderr)
     if loaded.config is None:
+        return 1
+    if worker_count(loaded.config.workers) > 1:
+        print("guardian: cannot start: more than one worker is not possible yet", file=sys.stderr)
         return 1
     try:
         inheritance = inherited(os.environ)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import attrs
+from msgspec import Meta
 
 from .admin import Admin
 from .answers import DEFAULT_ERRORS, ErrorText, Refusal
@@ -14,6 +15,8 @@ from .audit import Audit
 from .group import Group
 from .listener import Listener
 from .values import Seconds, SecondsOrZero
+
+Workers = Annotated[int, Meta(ge=1, le=64)] | Literal["auto"]
 
 
 @attrs.frozen(kw_only=True)
@@ -53,8 +56,8 @@ class Config:
     """the devices behind Guardian"""
     admin: Admin = Admin()
     """status, metrics and operation over HTTP"""
-    workers: Literal[1] = 1
-    """processes; more than one is not possible yet"""
+    workers: Workers = 1
+    """processes that serve, each on a core of its own; `auto`: as many as Guardian may use cores"""
     catalogue: Path | None = None
     """a file of commands that extends or overrides the shipped catalogue"""
     errors: Mapping[Refusal, ErrorText] = attrs.field(factory=lambda: dict(DEFAULT_ERRORS))

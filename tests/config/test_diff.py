@@ -51,6 +51,7 @@ def test_comments_and_ways_to_write_are_no_change(tmp_path: Path) -> None:
         ("10.0.8.31:9100", "10.0.8.99:9100", "device payments/hsm2: changed address"),
         ("role: backup", "role: production", "device payments/hsm3: changed role"),
         ("workers: 1", "logs: {level: debug}", "logs.level: changed"),
+        ("workers: 1", "workers: auto", "workers: changed, needs a restart"),
         ("workers: 1", "errors: {busy: {text: LATER}}", "errors.busy.text: changed"),
         ("127.0.0.1:9190", "127.0.0.1:9191", "admin.bind: changed, needs a restart"),
         ("127.0.0.1:9190", "127.0.0.1:9190\n  buckets: [1ms, 1s]", "admin.buckets: changed, needs a restart"),

@@ -275,7 +275,7 @@ def test_files_of_the_admin_are_read_too(pki: Pki) -> None:
 
 def test_files_are_read_although_other_keys_are_wrong(pki: Pki) -> None:
     (pki.pki / "guardian.crt").unlink()
-    found = pki.load(EXAMPLE.replace("workers: 1", "workers: 2")).problems
+    found = pki.load(EXAMPLE.replace("workers: 1", "workers: 0")).problems
     assert [(problem.line, problem.path) for problem in found] == [(8, f"{L}.certificate"), (36, "workers")]
 
 

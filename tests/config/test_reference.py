@@ -41,6 +41,8 @@ def test_it_takes_what_is_right(text: str) -> None:
     "more",
     [
         "workers: 1",
+        "workers: 64",
+        "workers: auto",
         "admin: {bind: \"${env:ADMIN}\", buckets: [1ms, 0.5s]}",
         "errors: {busy: {number: 17}}",
         "catalogue: ~",
@@ -57,6 +59,7 @@ def test_it_takes_every_way_to_write_a_value(more: str) -> None:
     [
         ("worker: 1", "$"),
         ("workers: many", "$.workers"),
+        ("workers: 65", "$.workers"),
         ("shutdown: {timeout: 30}", "$.shutdown.timeout"),
         ("shutdown: {timeout: 30 seconds}", "$.shutdown.timeout"),
         ("errors: {bussy: {number: 17}}", "$.errors"),

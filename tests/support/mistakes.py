@@ -106,7 +106,8 @@ MISTAKES = {
     "choice in capitals": ("mode: enforce", "mode: Enforce", 26, f"{G}.functions.mode", "one of enforce, detect, off"),
     "bool for a choice": ("mode: enforce", "mode: false", 26, f"{G}.functions.mode", "one of enforce, detect, off"),
     "wrong version": ('min_version: "1.2"', 'min_version: "1.1"', 13, f"{L}.tls.min_version", "one of 1.2, 1.3"),
-    "workers": ("workers: 1", "workers: 4", 36, "workers", "must be 1"),
+    "workers": ("workers: 1", "workers: 65", 36, "workers", "must be at most 64, or auto"),
+    "workers as a word": ("workers: 1", "workers: all", 36, "workers", "must be a whole number, or auto"),
     "a list for a section": (
         "    balancing: {policy: least_outstanding}",
         "    balancing: [policy]",
