@@ -67,7 +67,10 @@ class Device:
         self.health_told = tracker.health  # what operators were last told
         self.leaving = False  # a reload took it out of the configuration
         self.outstanding = 0
-        self.work = 0.0  # seconds that what is outstanding usually takes
+        self.work = 0.0  # seconds that what is outstanding usually takes, that of other workers included
+        self.elsewhere = 0  # outstanding there by other workers
+        self.work_elsewhere = 0.0  # how much of `work` is theirs
+        self.pins_elsewhere = 0
         self.upstreams: set[Upstream] = set()  # shared connections
         self.free: deque[Upstream] = deque()  # those of them with room
         self.private: set[Upstream] = set()  # those of pinned clients and of sessions
@@ -170,7 +173,7 @@ class Device:
     def finish(self, attempt: Attempt) -> None:
         """The only place where `outstanding` shrinks."""
         self.outstanding -= 1
-        self.work = self.work - attempt.cost if self.outstanding else 0.0
+        self.work = self.work - attempt.cost if self.outstanding else self.work_elsewhere
 
     def count(self, outcome: str) -> None:
         """How an attempt ended that is not in `ok`: device_error, lost, timeout, bad_answer, abandoned."""

@@ -134,7 +134,7 @@ class Scheduler:
                 score = (device.work + cost) / weight
                 tie = _TIE * cost / weight
             else:
-                score = (device.outstanding + 1) / weight
+                score = (device.outstanding + device.elsewhere + 1) / weight
                 tie = 0.0
             # Among those that are as good as equal, the one that was picked longest ago.
             if score + tie < lowest or (device.turn < turn and score - tie <= lowest):
@@ -153,7 +153,7 @@ class Scheduler:
             if device not in avoid and not device.outstanding and not device.pins and device.settings.private:
                 return device
         fit = [device for device in self.serving if device not in avoid and device.may_have_private]
-        return min(fit, key=lambda device: (device.outstanding + len(device.pins)) / device.weight, default=None)
+        return min(fit, key=_kept_busy, default=None)
 
     def _pick_in_turn(self, now: float, avoid: Collection[Device]) -> Device | None:
         """Smooth weighted round robin."""
@@ -183,5 +183,10 @@ class Scheduler:
         peers = [peer for peer in self.serving if peer is not device and peer.ramp_start is None]
         if not peers:
             return False
-        per_weight = max(peer.outstanding / peer.weight for peer in peers)
-        return device.outstanding >= max(1.0, per_weight * weight)
+        per_weight = max((peer.outstanding + peer.elsewhere) / peer.weight for peer in peers)
+        return device.outstanding + device.elsewhere >= max(1.0, per_weight * weight)
+
+
+def _kept_busy(device: Device) -> float:
+    kept = device.outstanding + device.elsewhere + len(device.pins) + device.pins_elsewhere
+    return kept / device.weight

@@ -29,6 +29,7 @@ from .events import Actor, Events, Kind
 from .functions import GroupRules
 from .journal import WriteJournal
 from .logs import RateLimited
+from .workers.board import Place
 
 _SHORT_FRAME = 65_535  # what a two-byte length can say
 _AFTER_A_FAULT = 1.0  # seconds
@@ -69,8 +70,9 @@ class RunningGroup:
         random: Random,
         descriptors: Descriptors,
         events: Events,
+        place: Place | None = None,
     ) -> None:
-        """``bounds``: of the histograms, seconds. Keepers run in ``nursery``."""
+        """``bounds``: of the histograms, seconds. Keepers run in ``nursery``. ``place``: among other workers."""
         self._log = structlog.get_logger(group=settings.name)
         self._catalogue = catalogue
         self._bounds = bounds
@@ -78,6 +80,7 @@ class RunningGroup:
         self._nursery = nursery
         self._random = random
         self._events = events
+        self._place = place
         self._kept: dict[Device, _Kept] = {}
         self._told: dict[tuple[str, object], RateLimited] = {}
         self.journal: WriteJournal | None = None
@@ -177,6 +180,8 @@ class RunningGroup:
         keeper = DeviceKeeper(self.group, device, contact.connect, self._reactor, random)
         kept = _Kept(keeper, trio.CancelScope(), contact)
         self._kept[device] = kept
+        if self._place is not None:
+            self._place.enlist(self.group.name, device)
         self.group.writes.behind.enlist(device, self._reactor.clock())
         self._nursery.start_soon(self._keep, device, kept)
         return device
@@ -193,6 +198,8 @@ class RunningGroup:
                         await trio.sleep(_AFTER_A_FAULT)
         finally:
             self._kept.pop(device, None)
+            if self._place is not None:
+                self._place.release(device)
             if device.leaving and device in self.group.devices:
                 self.group.devices.remove(device)
 

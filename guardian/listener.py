@@ -31,6 +31,8 @@ from .handshakes import Handshakes
 from .host import ClientSettings
 from .logs import RateLimited
 from .sockets import OfferedSockets, address_of, listen
+from .workers import spreading
+from .workers.board import Place
 
 _ACCEPTS_PER_TURN = 16  # whoever makes room for them gives its descriptor back only after the turn
 _NO_RULE = "no rule of the group matches the client (unmatched: refuse)"
@@ -61,7 +63,16 @@ class Terms:
 class Listener:
     """An error of one connection is that connection's own; accepting goes on whatever happens."""
 
-    def __init__(self, terms: Terms, group: Group, reactor: Reactor, descriptors: Descriptors, events: Events) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        group: Group,
+        reactor: Reactor,
+        descriptors: Descriptors,
+        events: Events,
+        place: Place | None = None,
+    ) -> None:
+        """``place``: among other workers that accept from the same socket."""
         self.terms = terms
         self.clients: set[Client] = set()
         self.draining = False  # requests are answered 908
@@ -77,6 +88,7 @@ class Listener:
         self._reactor = reactor
         self._descriptors = descriptors
         self._events = events
+        self._place = place
         self._handshakes = Handshakes(terms.settings.limits.handshakes)
         self._results: dict[str, int] = {}
         self._log = structlog.get_logger(listener=terms.settings.name)
@@ -97,7 +109,10 @@ class Listener:
                     await trio.lowlevel.wait_readable(sock)
                     self.waiting = False
                     self.turns += 1
-                    if not self._accept(sock, nursery):
+                    most = _ACCEPTS_PER_TURN
+                    if self._place is not None:
+                        most = await self._let_others_go_first(self._place)
+                    if not self._accept(sock, nursery, most):
                         await trio.sleep(_PAUSE_WHEN_SHORT)
 
     @property
@@ -108,9 +123,18 @@ class Listener:
         """Give the address back without ever having served."""
         self.socket.close()
 
-    def _accept(self, listening: socket.socket, nursery: trio.Nursery) -> bool:
-        """Take what waits; False when something ran short and a pause would help."""
-        for _ in range(_ACCEPTS_PER_TURN):
+    async def _let_others_go_first(self, place: Place) -> int:
+        """A moment, where we have clearly more clients than other workers; gives how many to accept then."""
+        now = self._reactor.clock()
+        ours, others = self._descriptors.taken, place.connections_elsewhere(now)
+        place.beat(now, ours)
+        if (pause := spreading.pause(ours, others)) > 0:
+            await trio.sleep(pause)
+        return min(_ACCEPTS_PER_TURN, spreading.share(ours, others))
+
+    def _accept(self, listening: socket.socket, nursery: trio.Nursery, most: int) -> bool:
+        """Take what waits, so many at most; False when something ran short and a pause would help."""
+        for _ in range(most):
             try:
                 sock, address = listening.accept()
             except BlockingIOError:

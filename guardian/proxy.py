@@ -38,11 +38,13 @@ from .lessons import Lessons
 from .listener import Listener, Terms
 from .ready import Ready, make_ready
 from .sockets import OfferedSockets
+from .workers.board import Place
 
 if TYPE_CHECKING:
     from .reloading import Reloading
 
 _SWEEP = 1.0  # seconds between looks at all clients
+_BEAT = 0.1  # seconds between signs of life to other workers
 
 
 class Proxy:
@@ -53,10 +55,17 @@ class Proxy:
         clock: Callable[[], float] = time.monotonic,
         offered: OfferedSockets | None = None,
         owners: Owners | None = None,
+        place: Place | None = None,
     ) -> None:
-        """``clock``: seconds, monotonic. ``offered``: sockets bound for us; ``owners``: of shared journals."""
+        """``clock``: seconds, monotonic. ``offered``: sockets bound for us; ``owners``: of shared journals.
+
+        ``place``: among other workers that serve the same devices.
+        """
         self.state = ProxyState.STARTING
         self.reactor = Reactor(clock, self._handler_failed)
+        self._place = place
+        if place is not None:
+            self.reactor.look, self.reactor.publish = place.look, place.publish
         self._started = time.time()
         self._offered = offered or OfferedSockets()
         self._accepting = True
@@ -92,6 +101,8 @@ class Proxy:
                 core.start_soon(self._sweep)
                 core.start_soon(self.lessons.run)
                 core.start_soon(self.audit.run)
+                if self._place is not None:
+                    core.start_soon(self._take_part, self._place)
                 async with trio.open_nursery() as self._keepers:
                     async with trio.open_nursery() as self._intake:
                         task_status.started()
@@ -156,7 +167,15 @@ class Proxy:
     def _new_group(self, config: Config, settings: model.Group, catalogue: Catalogue) -> RunningGroup:
         bounds = config.admin.buckets
         return RunningGroup(
-            settings, catalogue, bounds, self.reactor, self._keepers, self._random, self._descriptors, self.events
+            settings,
+            catalogue,
+            bounds,
+            self.reactor,
+            self._keepers,
+            self._random,
+            self._descriptors,
+            self.events,
+            self._place,
         )
 
     def share_writes(self) -> Owners:
@@ -179,7 +198,7 @@ class Proxy:
                 if listener is None:
                     running = groups[settings.group]
                     terms = self._terms(config, settings, sides[settings.name], running)
-                    listener = Listener(terms, running.group, self.reactor, self._descriptors, self.events)
+                    listener = Listener(terms, running.group, self.reactor, self._descriptors, self.events, self._place)
                     listener.bind(self._offered)
                     fresh.add(listener)
                 listeners[place] = listener
@@ -329,6 +348,13 @@ class Proxy:
     @property
     def _all_listeners(self) -> tuple[Listener, ...]:
         return (*self._listeners.values(), *self._ending)
+
+    async def _take_part(self, place: Place) -> None:
+        """Among other workers: say that we are alive, and how many clients we have."""
+        while True:
+            accepting = self._accepting and not all(listener.scope.cancel_called for listener in self.listeners)
+            place.beat(self.reactor.clock(), self._descriptors.taken if accepting else None)
+            await trio.sleep(_BEAT)
 
     async def _tick(self) -> None:
         clock = self.reactor.clock

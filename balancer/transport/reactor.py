@@ -34,6 +34,9 @@ class Reactor:
         self._failed = failed
         self.clock = clock
         self.failures = 0  # exceptions that left a handler
+        # Where there are other workers: what they did is looked at before a batch, what was done is said after it.
+        self.look: Callable[[], None] | None = None
+        self.publish: Callable[[], None] | None = None
 
     @property
     def links(self) -> int:
@@ -61,6 +64,8 @@ class Reactor:
             except Exception as exc:  # noqa: BLE001 - the barrier: a fault costs its own link only
                 self._handler_failed(link, exc)
         unsent.clear()
+        if self.publish is not None:
+            self.publish()
 
     async def run(self) -> None:
         """Serve until cancelled; links may be closed and flushed after that."""
@@ -78,6 +83,8 @@ class Reactor:
         """Handle one batch of events; says whether there was any."""
         ready = self._epoll.poll(0, _EVENTS_PER_POLL)
         links = self._links
+        if self.look is not None and ready:
+            self.look()
         for fd, events in ready:
             link = links.get(fd)
             if link is None:
