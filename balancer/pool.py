@@ -56,6 +56,7 @@ class DeviceKeeper:
         self._alarm = Alarm()  # rung for a ping
         self._work = trio.Event()  # set for the pool
         self._wanted_by: list[Owner] = []
+        self._running = False  # else nobody would close what is opened
         self._pings = 0
         self._answers_seen = 0
         self._prober = Prober(group, device, reactor.clock, self._changed, random)
@@ -80,6 +81,7 @@ class DeviceKeeper:
 
     async def run(self) -> None:
         """Until cancelled; then every connection is closed."""
+        self._running = True
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(
@@ -88,6 +90,7 @@ class DeviceKeeper:
                 nursery.start_soon(self._prober.run)
                 await self._fill(nursery)
         finally:
+            self._running = False
             with ExitStack() as each:  # closes all of them, whatever comes up at one
                 for upstream in (*self._device.upstreams, *self._device.private):
                     each.callback(upstream.close, "the device was let go")
@@ -270,6 +273,9 @@ class DeviceKeeper:
             upstream = await self._dial(None)
         except DialError as exc:
             raise PingFailed(str(exc), for_certain=exc.refused and not self._device.upstreams) from exc
+        if not self._running:  # it was another device's keeper that asked
+            upstream.link.close()
+            raise PingFailed("the device was let go")
         if self._device.health is Health.UNSAFE:
             self._device.tracker.clear(self._reactor.clock())
         self._group.adopt(upstream)

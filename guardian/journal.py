@@ -59,6 +59,8 @@ class WriteJournal:
     Several processes may have one open. Each appends only in its turn, and reads what the others have appended before
     it does, and writes nothing where it cannot; who does not want to write looks now and then. What is left open by a
     process that has died is in doubt.
+
+    Closed, it refuses every write and notes nothing: what is open then is in doubt for whoever opens it next.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class WriteJournal:
     # --- what `GroupWrites` says ---------------------------------------------------------------------------------
 
     def begin(self, intent: Intent, request: bytes, durable: Callable[[bool], None]) -> None:
-        if self._blind:
+        if self._blind or self._closed:
             durable(False)
             return
         whole = attrs.evolve(intent, digest=self.history.digest(request), at=time.time())
@@ -121,13 +123,15 @@ class WriteJournal:
 
     @property
     def alone(self) -> bool:
-        return self._turns.alone
+        return not self._closed and self._turns.alone
 
     def share(self) -> None:
         """It is handed down now."""
         self._company, self._ask_at = True, time.monotonic() + _ASK_EVERY
 
     def take_turn(self, again: Callable[[], None]) -> bool:
+        if self._closed:
+            return False
         self._blind = False
         if self._using:
             return True
@@ -142,6 +146,8 @@ class WriteJournal:
         return self._using or self._blind
 
     def give_turn(self) -> None:
+        if self._closed:
+            return
         self._blind = False
         if self._using or self._wanted is not None:
             self._using, self._wanted = False, None
@@ -149,7 +155,7 @@ class WriteJournal:
             self._work.set()
 
     def look(self) -> None:
-        if self._turns.held or not (self._in_company() or self.history.open):
+        if self._closed or self._turns.held or not (self._in_company() or self.history.open):
             return  # nobody else writes
         try:
             self._read_on()
@@ -311,9 +317,13 @@ class WriteJournal:
         self._retired = True
         self._work.set()
 
+    @property
+    def _closed(self) -> bool:
+        return self._file.fd < 0
+
     def close(self) -> None:
         """Write what is still there, and let go of the file. An intent that had no answer yet gets none."""
-        if self._file.fd < 0:
+        if self._closed:
             return
         notes = [record for record in self._waiting if isinstance(record, bytes)]
         self._waiting.clear()

@@ -26,6 +26,8 @@ _BROKEN: Final[int] = select.EPOLLHUP | select.EPOLLERR
 class Link:
     """A connected, handshaken, non-blocking socket, registered from construction to `close` or loss.
 
+    The socket is the link's own from then on, and closed also where it cannot be registered, which raises OSError.
+
     ``queued`` counts all bytes given to `write` since the start, ``taken`` how many of them the kernel has taken.
     """
 
@@ -70,7 +72,12 @@ class Link:
         self._maybe_sent = 0  # of `queued`: may have left, though nobody said so
         self.queued = 0
         self.open = True
-        reactor.register(self, self._fd, _READ)
+        try:
+            reactor.register(self, self._fd, _READ)
+        except OSError:  # as when fs.epoll.max_user_watches is reached
+            self.open = False
+            sock.close()
+            raise
 
     @property
     def socket(self) -> socket.socket:
@@ -246,8 +253,10 @@ class Link:
         self.open = False
         self._out.clear()
         self._rest = b""
-        self._reactor.unregister(self._fd)
-        self._socket.close()
+        try:
+            self._reactor.unregister(self._fd)
+        finally:
+            self._socket.close()
 
 
 def _reading_and_writing(sock: socket.socket) -> tuple[Callable[[int], bytes], Callable[[bytes], int]]:

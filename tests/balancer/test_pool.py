@@ -21,6 +21,7 @@ from balancer.transport.dial import DialError
 from balancer.transport.reactor import Reactor
 from balancer.wire.message import parse_request
 from config.model import Context, Role
+from health.checker import PingFailed
 from health.state import Health
 from health.tracker import HealthTracker
 from tests.support.core import CATALOGUE, device_settings, group_settings
@@ -180,6 +181,19 @@ class TestKeeper:
             await trio.sleep(30)
             assert world.device.health is Health.UP
             nursery.cancel_scope.cancel()
+
+    async def test_who_asks_a_device_that_is_let_go_opens_nothing(self, autojump_clock: trio.testing.MockClock) -> None:
+        """Other keepers ask, too, and go on: nobody would close their connection to this one."""
+        async with trio.open_nursery() as others:
+            async with trio.open_nursery() as nursery:
+                world = await start(nursery)
+                await trio.sleep(1)
+                world.nursery = others
+                nursery.cancel_scope.cancel()
+            with pytest.raises(PingFailed, match="let go"):
+                await world.keeper.ask(b"[AOECHO;]", 1.0)
+            assert not world.keeper._reactor.links
+            others.cancel_scope.cancel()
 
 
 class TestInject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -225,3 +226,22 @@ async def test_a_retired_journal_writes_what_is_there_and_ends(path: Path) -> No
             while nursery.child_tasks:
                 await trio.sleep(0.001)
     assert behind(path) == set()
+
+
+async def test_closed_it_refuses_writes_and_touches_no_descriptor(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its numbers may be another file's by then. The devices are let go of at the same time, and tell of writes."""
+    async with running(path) as journal:
+        assert await begin(journal, 1)
+    monkeypatch.setattr(fcntl, "fcntl", lambda *_: pytest.fail("it locked what is not its own"))
+    monkeypatch.setattr(os, "fstat", lambda *_: pytest.fail("it looked at what is not its own"))
+    assert not await begin(journal, 2)
+    journal.tell("a", done(1))
+    journal.end(1, "in_doubt")
+    journal.equal("a", 1)
+    journal.look()
+    journal.give_turn()
+    assert not journal.take_turn(lambda: pytest.fail("it has no turn"))
+    assert not journal.alone
+    journal.close()
+    monkeypatch.undo()
+    assert behind(path) == {"a", "b"}

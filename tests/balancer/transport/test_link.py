@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import select
 
 import pytest
@@ -50,17 +51,22 @@ class FakeReactor:
     def __init__(self) -> None:
         self.events: int | None = None
         self.to_flush: list[Link] = []
+        self.error: Exception | None = None
 
     def clock(self) -> float:
         return 0.0
 
     def register(self, link: Link, fd: int, events: int) -> None:
+        if self.error is not None:
+            raise self.error
         self.events = events
 
     def modify(self, fd: int, events: int) -> None:
         self.events = events
 
     def unregister(self, fd: int) -> None:
+        if self.error is not None:
+            raise self.error
         self.events = None
 
     def flush(self) -> None:
@@ -228,3 +234,20 @@ def test_a_peer_that_is_owed_nothing_is_gone_with_its_end() -> None:
     ends.socket.coming = [b""]
     ends.link.pull()
     assert ends.reasons == ["closed by the peer"]
+
+
+def test_a_socket_that_cannot_be_registered_is_closed() -> None:
+    sock, reactor = FakeSocket(0), FakeReactor()
+    reactor.error = OSError(errno.ENOSPC, "fs.epoll.max_user_watches is reached")
+    with pytest.raises(OSError, match="max_user_watches"):
+        Link(reactor, sock, Ends())  # type: ignore[arg-type]
+    assert sock.closed
+
+
+def test_a_socket_that_the_reactor_cannot_forget_is_closed() -> None:
+    ends = Ends()
+    ends.reactor.error = ValueError("I/O operation on closed epoll object")
+    with pytest.raises(ValueError, match="closed epoll"):
+        ends.link.close()
+    assert ends.socket.closed
+    assert not ends.link.open
