@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from guardian.pki import PkiFiles
+from health.state import Health
 from loadtest.simhsm.device import SimulatedDevice
 from loadtest.simhsm.faults import Fault
 from loadtest.simhsm.journal import Outcome
@@ -18,7 +19,8 @@ from tests.support.estate import Estate, device_tls, estate, time_never_twice
 from tests.support.excrypt_client import ExcryptClient
 
 CLIENTS = 64
-ATTEMPT_TIMEOUT = 0.5
+ATTEMPT_TIMEOUT = 0.5  # seconds
+REQUEST_TIMEOUT = 5.0  # what a hang would cost a read that is not tried elsewhere
 WRITE_EVERY = 8  # requests of a client
 
 
@@ -62,12 +64,14 @@ async def one_client(client: ExcryptClient, number: int, seen: Seen) -> None:
 
 async def watch_backups(world: Estate, seen: Seen, faults: list[str]) -> None:
     """At every moment as many backups serve as production devices are lost, as far as there are backups."""
+    [group] = world.proxy.devices
     while not seen.stop:
-        devices = {device.name: device for device in world.group.devices}
-        lost = [name for name in ("hsm1", "hsm2", "hsm3") if devices[name].health.value != "up"]
-        backup = devices["hsm4"]
-        if backup.health.value == "up" and backup.in_service != bool(lost):
-            faults.append(f"lost: {lost}, backup in service: {backup.in_service}")
+        lost = [device.name for device in group.devices if not device.is_backup and device.health is not Health.UP]
+        [backup] = [device for device in group.devices if device.is_backup]
+        # Not `in_service`: where it was slow once, others are preferred to it until it answers.
+        stands_in = backup.name in group.scheduler.active_backups
+        if backup.health is Health.UP and stands_in != bool(lost):
+            faults.append(f"lost: {lost}, the backup stands in: {stands_in}")
         await trio.sleep(0.002)
 
 
@@ -122,7 +126,7 @@ async def test_no_read_is_lost_and_no_write_runs_twice(pki: PkiFiles, tmp_path: 
                 await trio.sleep(0.01)
         await world.until_calm()
     assert seen.reads > 1000
-    assert seen.slowest_read < 3 * ATTEMPT_TIMEOUT, "a hang cost a read more than its attempt time-out"
+    assert seen.slowest_read < REQUEST_TIMEOUT, "a hang cost a read more than its attempt time-out"
     assert not seen.lost_reads, seen.lost_reads[:3]
     assert not seen.other_writes, seen.other_writes[:3]
     assert not faults, faults[:3]

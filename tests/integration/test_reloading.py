@@ -30,9 +30,12 @@ BLOCKED = b"[AOERRO;AM901;ANAO;BBFUNCTION BLOCKED;AGx;]"
 
 
 @asynccontextmanager
-async def reloadable(pki: PkiFiles, folder: Path) -> AsyncIterator[tuple[Estate, Reloading, list[Config]]]:
+async def reloadable(
+    pki: PkiFiles, folder: Path, *, faulty: bool = False
+) -> AsyncIterator[tuple[Estate, Reloading, list[Config]]]:
     applied: list[Config] = []
-    async with estate(pki, folder, {"hsm1": SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))}) as world:
+    device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
+    async with estate(pki, folder, {"hsm1": device}, faulty=faulty) as world:
         yield world, Reloading(world.config, load(world.config), world.proxy, applied.append, Notifier()), applied
 
 
@@ -137,7 +140,7 @@ async def test_a_fault_of_ours_is_told_and_ends_nothing(
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    async with reloadable(pki, tmp_path) as (world, reloading, _):
+    async with reloadable(pki, tmp_path, faulty=True) as (world, reloading, _):
         monkeypatch.setattr(module, "diff", broken)
         result = await reloading.reload(NIGHT_SHIFT)
         assert "fault of the proxy's own" in result.reason

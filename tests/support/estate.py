@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
 import attrs
@@ -62,19 +62,19 @@ class Estate:
     def device(self, name: str) -> DeviceSnapshot:
         return next(device for device in self.group.devices if device.name == name)
 
-    async def until(self, *in_service: str, seconds: float = 10.0) -> None:
+    async def until(self, *in_service: str, seconds: float = 30.0) -> None:
         """Wait until exactly these devices are in service."""
         with trio.fail_after(seconds):
             while {device.name for device in self.group.devices if device.in_service} != set(in_service):
                 await trio.sleep(0.005)
 
-    async def until_nobody_is_behind(self, seconds: float = 10.0) -> None:
+    async def until_nobody_is_behind(self, seconds: float = 30.0) -> None:
         """That a device is equal again is written down at the next look, so soon after it serves."""
         with trio.fail_after(seconds):
             while self.group.writes.behind:
                 await trio.sleep(0.005)
 
-    async def until_calm(self, seconds: float = 10.0) -> None:
+    async def until_calm(self, seconds: float = 30.0) -> None:
         """Wait until nothing is outstanding, queued or owed."""
         with trio.fail_after(seconds):
             while self.proxy.owed or self.group.queued or any(device.outstanding for device in self.group.devices):
@@ -145,15 +145,17 @@ async def estate(
     listener: str = "",
     elsewhere: str = "",
     wait: bool = True,
+    faulty: bool = False,
 ) -> AsyncIterator[Estate]:
     """Start the devices and the proxy before them; everything ends with the block.
 
     ``roles``: name -> the device's entry in the configuration after name and address; by default the first is the
     primary and all others production. ``elsewhere``: YAML for the end of the file. Waits until all but backups are
-    in service. In the end the proxy must have had no fault of its own, and no connection may be left.
+    in service. In the end the proxy must have had no fault of its own, unless it is to be ``faulty``, and no connection
+    may be left.
     """
     roles = roles or {}
-    with no_faults():
+    with nullcontext() if faulty else no_faults():
         async with trio.open_nursery() as nursery:
             for device in devices.values():
                 await nursery.start(device.serve)
