@@ -125,9 +125,9 @@ class WriteJournal:
     def alone(self) -> bool:
         return not self._closed and self._turns.alone
 
-    def share(self) -> None:
-        """It is handed down now."""
-        self._company, self._ask_at = True, time.monotonic() + _ASK_EVERY
+    def share(self, *, always: bool = False) -> None:
+        """It is handed down now. ``always``: others come and go, and it is never ours alone."""
+        self._company, self._ask_at = True, math.inf if always else time.monotonic() + _ASK_EVERY
 
     def take_turn(self, again: Callable[[], None]) -> bool:
         if self._closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +18,18 @@ Opened = dict[str, WriteJournal | None]  # by group
 class Journals:
     """Opens what a configuration asks for."""
 
-    def __init__(self, owners: Owners) -> None:
-        """``owners``: of journals that another process writes too; they are for the first configuration."""
+    def __init__(self, owners: Owners, *, together: bool = False) -> None:
+        """``owners``: of journals that another process writes too; they are for the first configuration.
+
+        ``together``: there are always other processes.
+        """
+        self._owners = owners
+        self._together = together
+
+    def offer(self, owners: Owners) -> None:
+        """For the next configuration, instead of those that an earlier one did not come to take."""
+        for descriptor in (*self._owners.files.values(), *self._owners.memory.values()):
+            os.close(descriptor)
         self._owners = owners
 
     def of(self, config: Config, running: Mapping[str, RunningGroup]) -> Opened:
@@ -30,6 +41,7 @@ class Journals:
                 known = running[settings.name].journal if settings.name in running else None
                 if known is not None and known.path == path:
                     journals[settings.name] = known
+                    self._forget(settings.name, path)
                 elif known is not None and not known.alone:
                     raise OSError(  # noqa: TRY301 - what is open is closed below
                         f"group {settings.name}: another process still writes in turns with this one, in the journal "
@@ -51,8 +63,18 @@ class Journals:
     def _open(self, group: str, path: Path | None) -> WriteJournal | None:
         if path is None:
             in_memory = self._owners.memory.pop(group, None)
-            return None if in_memory is None else open_memory(in_memory)
-        return open_journal(path, owner=self._owners.files.pop(path, None))
+            journal = None if in_memory is None else open_memory(in_memory)
+        else:
+            journal = open_journal(path, owner=self._owners.files.pop(path, None))
+        if journal is not None and self._together:
+            journal.share(always=True)
+        return journal
+
+    def _forget(self, group: str, path: Path | None) -> None:
+        """What was offered for a journal that is open already."""
+        owner = self._owners.memory.pop(group, None) if path is None else self._owners.files.pop(path, None)
+        if owner is not None:
+            os.close(owner)
 
 
 def share(running: Mapping[str, RunningGroup]) -> Owners:

@@ -69,7 +69,7 @@ class Proxy:
         self._started = time.time()
         self._offered = offered or OfferedSockets()
         self._accepting = True
-        self._journals = Journals(owners or Owners())
+        self._journals = Journals(owners or Owners(), together=place is not None)
         self._log = structlog.get_logger()
         self.events = Events()
         self.adopters: list[Callable[[Ready], None]] = []  # who else has a part in what a reload makes the running one
@@ -177,6 +177,10 @@ class Proxy:
             self.events,
             self._place,
         )
+
+    def offer_journals(self, owners: Owners) -> None:
+        """Of groups that the next configuration adds; they are ours from now on."""
+        self._journals.offer(owners)
 
     def share_writes(self) -> Owners:
         """From now on other processes may write to the same devices, each in its turn; gives what they need for it.

@@ -1,4 +1,4 @@
-"""Two processes write to the same devices, in whatever order, and die in the middle of it: what must always hold."""
+"""Two or three processes write to the same devices, in any order, and die amid it: what must always hold."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ ROLES = (Role.PRIMARY, Role.PRODUCTION, Role.BACKUP)
 
 names = st.sampled_from(NAMES)
 picks = st.integers(0, 1000)
-processes = st.integers(0, 1)
+processes = st.integers(0, 5)  # modulo how many there are
 
 
-class TwoProcesses(RuleBasedStateMachine):
+class Processes(RuleBasedStateMachine):
     """`ran` is what each device has run, in order, whoever asked it to; `only` is known to the second process alone."""
 
-    @initialize(quorum=st.sampled_from(("all", "majority", "1")), loss=st.sampled_from(PrimaryLoss))
-    def begin(self, quorum: str, loss: PrimaryLoss) -> None:
+    @initialize(
+        count=st.integers(2, 3), quorum=st.sampled_from(("all", "majority", "1")), loss=st.sampled_from(PrimaryLoss)
+    )
+    def begin(self, count: int, quorum: str, loss: PrimaryLoss) -> None:
         self.writes = Writes(quorum=quorum, primary_loss=loss)
         self.ran: dict[str, list[bytes]] = {name: [] for name in (*NAMES, "only")}
         self.file = CommonFile()
@@ -34,12 +36,12 @@ class TwoProcesses(RuleBasedStateMachine):
         self.number = 0
         self.groups: list[Replicas] = []
         self.journals: list[CommonJournal] = []
-        for which in (0, 1):
+        for which in range(count):
             self.groups.append(self.started(which))
 
     def started(self, which: int) -> Replicas:
         devices = [device_settings(name, role=role) for name, role in zip(NAMES, ROLES, strict=True)]
-        if which:
+        if which == 1:
             devices.append(device_settings("only"))
         group = Replicas(*devices, writes=self.writes)
         group.ran = self.ran
@@ -50,7 +52,7 @@ class TwoProcesses(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Each has looked at the journal since; until then a device may serve for a moment longer."""
-        for _ in range(4):
+        for _ in range(2 * len(self.groups)):
             self.file.settle()
             for group in self.groups:
                 group.wait(0.0)
@@ -64,6 +66,7 @@ class TwoProcesses(RuleBasedStateMachine):
     @rule(which=processes)
     def write(self, which: int) -> None:
         self.number += 1
+        which %= len(self.groups)
         asked = self.groups[which].write(request=b"[AOGPKD;AG%d;BD%d;]" % (self.number, self.number))
         self.asked.append((which, asked))
         self.settle()
@@ -77,14 +80,7 @@ class TwoProcesses(RuleBasedStateMachine):
 
     @property
     def outstanding(self) -> list[tuple[Replicas, Upstream]]:
-        found = [
-            (which, device.name, up.link.queued, number, group, up)
-            for which, group in enumerate(self.groups)
-            for device in group.group.devices
-            for number, up in enumerate((*device.upstreams, *device.private))
-            if up.outstanding
-        ]
-        return [(group, up) for *_, group, up in sorted(found, key=lambda each: each[:4])]
+        return _outstanding(self.groups)
 
     @precondition(lambda self: self.outstanding)
     @rule(which=picks, refused=st.sampled_from((False, False, False, True)))
@@ -109,7 +105,7 @@ class TwoProcesses(RuleBasedStateMachine):
 
     @rule(which=processes, name=names, up=st.booleans())
     def health(self, which: int, name: str, up: bool) -> None:
-        group = self.groups[which]
+        group = self.groups[which % len(self.groups)]
         if up:
             group.open(name)
             group.up(name)
@@ -132,7 +128,7 @@ class TwoProcesses(RuleBasedStateMachine):
     @rule(which=processes, name=st.sampled_from((*NAMES, "only")), synchronise=st.booleans())
     def compare(self, which: int, name: str, synchronise: bool) -> None:
         """A likeness check, before which an operator may have brought the device into line."""
-        group = self.groups[which]
+        group = self.groups[which % len(self.groups)]
         devices = {device.name for device in group.group.devices}
         in_sync = sorted(devices - group.behind())
         if name not in group.behind() or group.group.writes.under_way or not in_sync:
@@ -147,24 +143,23 @@ class TwoProcesses(RuleBasedStateMachine):
 
     @rule(which=processes, ran=st.lists(st.booleans(), min_size=8, max_size=8))
     def die(self, which: int, ran: list[bool]) -> None:
-        """What it has sent may run; the other settles it, and then a new one comes."""
-        group = self.groups[which]
-        sent = [up for of, up in self.outstanding if of is group]
-        for upstream, did in zip(sent, ran, strict=False):
+        """What it has sent may run; the others settle it, and then a new one comes."""
+        which %= len(self.groups)
+        group = self.groups.pop(which)
+        for (_, upstream), did in zip(_outstanding([group]), ran, strict=False):
             if did:
                 self.ran[upstream.device.name].append(upstream.outstanding[0].exchange.request)
         self.ends += [asked for of, asked in self.asked if of == which]
         self.asked = [(of, asked) for of, asked in self.asked if of != which]
         self.journals[which].die()
-        other = self.groups[1 - which]
-        self.groups = [other]
         self.settle()
         for _ in range(60):  # a process that starts takes longer than a write
-            if other.group.writes.current is not None:
-                other.wait(0.5)
-                self.settle()
-        serving = [device.name for device in other.group.devices if device.serving]
-        if which and serving:  # who adds a device to the configuration has brought it into line
+            for other in self.groups:
+                if other.group.writes.current is not None:
+                    other.wait(0.5)
+                    self.settle()
+        serving = [device.name for device in self.groups[0].group.devices if device.serving]
+        if which == 1 and serving:  # who adds a device to the configuration has brought it into line
             self.ran["only"] = list(self.ran[serving[0]])
         self.groups.insert(which, self.started(which))
         self.settle()
@@ -207,5 +202,16 @@ class TwoProcesses(RuleBasedStateMachine):
         assert self.file.holder is None
 
 
-TestTwoProcesses = TwoProcesses.TestCase
-TestTwoProcesses.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+def _outstanding(groups: list[Replicas]) -> list[tuple[Replicas, Upstream]]:
+    found = [
+        (which, device.name, up.link.queued, number, group, up)
+        for which, group in enumerate(groups)
+        for device in group.group.devices
+        for number, up in enumerate((*device.upstreams, *device.private))
+        if up.outstanding
+    ]
+    return [(group, up) for *_, group, up in sorted(found, key=lambda each: each[:4])]
+
+
+TestProcesses = Processes.TestCase
+TestProcesses.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
