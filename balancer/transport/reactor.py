@@ -72,14 +72,14 @@ class Reactor:
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             for _ in range(_POLLS_PER_TURN):
-                if not self._run_batch():
+                if not self.run_batch():
                     break
 
     def close(self) -> None:
         """When no link is left."""
         self._epoll.close()
 
-    def _run_batch(self) -> bool:
+    def run_batch(self) -> bool:
         """Handle one batch of events; says whether there was any."""
         ready = self._epoll.poll(0, _EVENTS_PER_POLL)
         links = self._links
