@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from .exchange import Exchange
 
 Latest = tuple[str, "Device | None", int, float]  # client, device, number and clock of a completion
+_OK: Final[str] = Outcome.OK.value
 OTHER: Final = "other"  # the label of all codes outside the catalogue: clients cannot make new series
 
 
 class CommandCount:
     """How the exchanges of one command in one group ended, and how long they took."""
 
-    __slots__ = ("duration", "latest", "ok", "others", "slow", "slow_client", "slow_number", "slowest")
+    __slots__ = ("duration", "latest", "ok", "others", "shown", "slow", "slow_client", "slow_number", "slowest")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.ok = 0
         self.others: dict[str, int] = {}
         self.duration = Histogram(bounds)
         self.latest: dict[str, Latest] = {}
+        self.shown: CommandSnapshot | None = None  # what the last snapshot said
         # The slowest exchange since `exemplar.show_slowest`.
         self.slowest = -1.0  # seconds
         self.slow: Exchange | None = None
@@ -126,16 +128,21 @@ class CommandTable:
 
     def snapshot(self, wall_minus_clock: float = 0.0) -> tuple[CommandSnapshot, ...]:
         """Of those that were seen. ``wall_minus_clock``: what turns the clock's seconds into Unix time."""
-        return tuple(
-            CommandSnapshot(
-                command=command.label,
-                outcomes={Outcome.OK.value: command.count.ok, **command.count.others},
-                duration=command.count.duration.snapshot(wall_minus_clock),
-                latest=_latest(command, wall_minus_clock),
-            )
-            for command in self.all
-            if command.count.ok or command.count.others
-        )
+        seen: list[CommandSnapshot] = []
+        for command in self.all:
+            count = command.count
+            if count.ok or count.others:
+                outcomes = {_OK: count.ok, **count.others}
+                # Most commands rest most of the time, and the loop stands still meanwhile.
+                if count.shown is None or count.shown.outcomes != outcomes or count.duration.changed:
+                    count.shown = CommandSnapshot(
+                        command=command.label,
+                        outcomes=outcomes,
+                        duration=count.duration.snapshot(wall_minus_clock),
+                        latest=_latest(command, wall_minus_clock),
+                    )
+                seen.append(count.shown)
+        return tuple(seen)
 
 
 def _latest(command: GroupCommand, wall_minus_clock: float) -> dict[str, Exemplar]:

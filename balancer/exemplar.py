@@ -26,7 +26,22 @@ class Exemplar:
     completion: int  # counted by the group, as completions are shown elsewhere
 
     def moved(self, seconds: float) -> Exemplar:
-        return attrs.evolve(self, at=self.at + seconds)
+        return self._but(self.value, self.at + seconds)
+
+    def of(self, value: float) -> Exemplar:
+        """The same request, in a histogram of something else."""
+        return self._but(value, self.at)
+
+    def _but(self, value: float, at: float) -> Exemplar:  # many a second; `attrs.evolve` takes twice as long
+        return Exemplar(
+            value=value,
+            at=at,
+            client=self.client,
+            device=self.device,
+            command=self.command,
+            outcome=self.outcome,
+            completion=self.completion,
+        )
 
 
 def show_slowest(command: GroupCommand, proxy: Histogram) -> None:
@@ -51,6 +66,6 @@ def show_slowest(command: GroupCommand, proxy: Histogram) -> None:
         completion=count.slow_number,
     )
     count.duration.show(exemplar)
-    proxy.show(attrs.evolve(exemplar, value=seconds - exchange.device_seconds))
+    proxy.show(exemplar.of(seconds - exchange.device_seconds))
     if device is not None and exchange.device_seconds and not command.is_write:  # a write's time is that of several
-        device.duration.show(attrs.evolve(exemplar, value=exchange.device_seconds))
+        device.duration.show(exemplar.of(exchange.device_seconds))

@@ -66,22 +66,30 @@ class Histogram:
     (0, 1, 0)
     """
 
-    __slots__ = ("_bounds", "_counts", "_exemplars", "_kept", "_total", "record")
+    __slots__ = ("_bounds", "_changed", "_counts", "_exemplars", "_kept", "_shown", "_total", "record")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """``bounds``: the upper ends of the buckets in seconds, rising."""
         self._bounds = tuple(bounds)
+        self._changed = False  # what was counted or shown since the last snapshot, but for what is kept
         self._counts = [0] * (len(self._bounds) + 1)
         self._total = 0.0
         self._kept: list[float] = []
-        self._exemplars: dict[int, Exemplar] = {}
+        self._exemplars: dict[int, Exemplar] = {}  # since the last snapshot
+        self._shown: dict[int, Exemplar] = {}  # of all snapshots, in Unix time: to move each again and again costs more
         self.record: Callable[[float], None] = self._kept.append
+
+    @property
+    def changed(self) -> bool:
+        """Whether a snapshot would not be the same as the last one."""
+        return self._changed or bool(self._kept)
 
     def fold(self) -> None:
         """Count what was recorded since the last call."""
         kept = self._kept
         if not kept:
             return
+        self._changed = True
         kept.sort()
         below = 0
         for index, bound in enumerate(self._bounds):
@@ -97,14 +105,19 @@ class Histogram:
 
     def show(self, exemplar: Exemplar) -> None:
         """Let it stand for the bucket of its value, which is recorded too."""
+        self._changed = True
         self._exemplars[bisect_left(self._bounds, exemplar.value)] = exemplar
 
     def snapshot(self, wall_minus_clock: float = 0.0) -> HistogramSnapshot:
         """``wall_minus_clock``: what turns the clock's seconds into Unix time."""
         self.fold()
+        for bucket, exemplar in self._exemplars.items():
+            self._shown[bucket] = exemplar.moved(wall_minus_clock)
+        self._exemplars.clear()
+        self._changed = False
         return HistogramSnapshot(
             bounds=self._bounds,
             counts=tuple(self._counts),
             total=self._total,
-            exemplars={bucket: each.moved(wall_minus_clock) for bucket, each in self._exemplars.items()},
+            exemplars=dict(self._shown),
         )

@@ -54,3 +54,18 @@ def test_ends_are_counted_by_outcome(table: CommandTable) -> None:
     latest = snapshot.latest["busy"]  # only the last one is kept, and nothing of what it said
     assert (latest.client, latest.completion, latest.at, latest.device) == ("client-9", 9, 1002.0, "")
     assert set(snapshot.latest) == {outcome.value for outcome in Outcome} - {"ok"}
+
+
+def test_a_command_that_rests_is_not_counted_anew() -> None:
+    table = CommandTable(CATALOGUE, BOUNDS)
+    busy, resting = table.find(b"ECHO"), table.find(b"RAND")
+    for command in (busy, resting):
+        command.count.ok += 1
+        command.count.duration.record(0.005)
+    before = {each.command: each for each in table.snapshot()}
+    busy.count.others["busy"] = 1
+    after = {each.command: each for each in table.snapshot()}
+    assert after["RAND"] is before["RAND"]
+    assert after["ECHO"].outcomes == {"ok": 1, "busy": 1}
+    resting.count.duration.record(0.05)
+    assert {each.command: each.duration.count for each in table.snapshot()} == {"ECHO": 1, "RAND": 2}

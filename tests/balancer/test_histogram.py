@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer.exemplar import Exemplar
 from balancer.histogram import Histogram
 
 BOUNDS = (0.001, 0.01, 0.1)
@@ -40,3 +41,34 @@ def test_since_is_what_came_later() -> None:
     later = histogram.snapshot().since(earlier)
     assert later.counts == (0, 0, 1, 0)
     assert later.total == pytest.approx(0.05)
+
+
+def test_a_snapshot_says_what_the_one_before_did_unless_something_changed() -> None:
+    histogram = Histogram(BOUNDS)
+    histogram.record(0.005)
+    assert histogram.changed
+    histogram.snapshot()
+    assert not histogram.changed
+    histogram.record(0.05)
+    histogram.fold()
+    assert histogram.changed
+    histogram.snapshot()
+    histogram.show(exemplar(0.05))
+    assert histogram.changed
+    histogram.snapshot()
+    assert not histogram.changed
+
+
+def test_an_exemplar_keeps_the_time_of_its_first_snapshot() -> None:
+    """The clock's distance to Unix time is measured anew each time, and jitters."""
+    histogram = Histogram(BOUNDS)
+    histogram.show(exemplar(0.005))
+    first = histogram.snapshot(1000.0).exemplars
+    histogram.show(exemplar(0.05))
+    second = histogram.snapshot(1000.1).exemplars
+    assert first == {1: exemplar(0.005).moved(1000.0)}
+    assert second == {**first, 2: exemplar(0.05).moved(1000.1)}
+
+
+def exemplar(value: float) -> Exemplar:
+    return Exemplar(value=value, at=7.0, client="a", device="b", command="ECHO", outcome="ok", completion=1)
