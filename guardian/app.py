@@ -41,7 +41,8 @@ _OF_SIGNALS: Final = Actor(name="whoever may signal the process", source="signal
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 _LOOK_EVERY: Final = 0.05  # seconds
 _LAST_WORDS: Final = 2.0  # seconds that a process which has drained may take to end
-_SWITCH_INTERVAL: Final = 0.0005  # seconds: a scrape in its thread must not hold up the loop (the default is 5 ms)
+# Seconds, 5 ms by default: while a thread works, each call into OpenSSL makes the loop wait for so long to go on.
+_SWITCH_INTERVAL: Final = 0.0001
 
 
 def main(path: Path) -> int:

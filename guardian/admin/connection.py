@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -15,6 +14,7 @@ from balancer.transport.peers import Peer
 from guardian.events import Actor
 
 from .dispatch import Conversation
+from .heads import head_of
 from .lasting import converse, pour
 from .message import Request, Response, Role, refusal
 from .room import Room
@@ -23,13 +23,7 @@ HEAD_LIMIT: Final = 16_384  # bytes of request line and headers
 BODY_LIMIT: Final = 65_536
 _CHUNK: Final = 8_192
 _PIECE: Final = 65_536  # bytes written, and over TLS encrypted, at once
-
-_HARDENING: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+_NOT_TAKEN: Final = "the client does not take its answer"
 
 
 @attrs.frozen(kw_only=True)
@@ -73,8 +67,20 @@ class Guest:
         return attrs.evolve(self, secure=True, actor=actor, client=client)
 
 
+@attrs.frozen
+class _Before:
+    """A request that is the only one of its bytes, and was answered by what is kept for all."""
+
+    data: bytes
+    request: Request
+
+
 class Connection:
-    """Serves requests on one stream until either side has had enough."""
+    """Serves requests on one stream until either side has had enough.
+
+    What is asked for again and again by the same bytes, as a scrape is, is parsed once: else a hundred scrapes a second
+    would take a twentieth of the loop. Whether it may be answered is looked at each time.
+    """
 
     def __init__(
         self,
@@ -93,6 +99,8 @@ class Connection:
         self._seen = b""  # of the request that is being read, and what came behind it
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         self._first = True
+        self._before: _Before | None = None
+        self._unparsed = False  # the request came as the one before it, and h11 has not seen it
 
     async def serve(self) -> None:
         """Returns when the connection is over; the stream stays the caller's to close.
@@ -115,11 +123,16 @@ class Connection:
                 return
             if not await self._serve_one(request):
                 return
-            self._http.start_next_cycle()
 
     async def _serve_one(self, request: Request) -> bool:
         """Whether there may be another request after it."""
         answer = await self._work_out(request)
+        if self._unparsed:
+            self._unparsed = False
+            if isinstance(answer, Response) and answer.whole is not None:
+                await self._write_whole(answer.whole)
+                return True
+            self._parse(self._seen)
         if isinstance(answer, Conversation):
             with self._room.stay(answer.request):
                 await converse(self._stream, self._seen, answer, self._times.write)
@@ -129,9 +142,18 @@ class Connection:
             return False
         await self._write(answer, head=request.method == "HEAD")
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            alone = not self._http.trailing_data[0] and request.method == "GET" and not request.body
+            self._before = _Before(self._seen, request) if alone and answer.whole is not None else None
+            self._http.start_next_cycle()
             return True
         await self._linger()
         return False
+
+    def _parse(self, data: bytes) -> None:
+        """Let h11 see what it has seen before."""
+        self._http.receive_data(data)
+        while not isinstance(self._http.next_event(), h11.EndOfMessage):
+            pass
 
     async def _read(self) -> Request | None:
         """The next request, whole; None when there is none any more."""
@@ -151,6 +173,10 @@ class Connection:
                     if not begun:
                         begun = True
                         scope.deadline = trio.current_time() + self._times.request
+                    if self._before is not None and not self._seen and data == self._before.data:
+                        self._seen = self._before.data
+                        self._unparsed = True
+                        return self._before.request
                     self._seen += data
                     self._http.receive_data(bytes(data))
                 elif isinstance(event, h11.Request):
@@ -204,21 +230,32 @@ class Connection:
 
     async def _write(self, response: Response, *, head: bool, close: bool = False) -> None:
         more = {"Content-Length": str(len(response.body)), **({"Connection": "close"} if close else {})}
-        start = _head(response, more)
+        start = head_of(response, more)
         if head:
             await self._deliver(start, h11.EndOfMessage())
         else:
             body = response.body
-            await self._deliver(start, h11.Data(data=response.body[:_PIECE]))
-            for begin in range(_PIECE, len(body), _PIECE):  # between two of them requests have their turn
-                await self._deliver(h11.Data(data=body[begin : begin + _PIECE]))
-            await self._deliver(h11.EndOfMessage())
+            pieces = [h11.Data(data=body[begin : begin + _PIECE]) for begin in range(0, len(body), _PIECE)]
+            if len(pieces) < 2:
+                await self._deliver(start, *pieces, h11.EndOfMessage())
+                return
+            await self._deliver(start, pieces[0])
+            for piece in pieces[1:-1]:  # between two of them requests have their turn
+                await self._deliver(piece)
+            await self._deliver(pieces[-1], h11.EndOfMessage())
+
+    async def _write_whole(self, whole: bytes) -> None:
+        for begin in range(0, len(whole), _PIECE):
+            with self._room.waiting(self._times.write) as scope:
+                await self._stream.send_all(whole[begin : begin + _PIECE])
+            if scope.cancelled_caught:
+                raise trio.BrokenResourceError(_NOT_TAKEN)
 
     async def _write_on(self, response: Response, request: Request) -> None:
         """Chunks as they come; nothing else follows on this connection."""
         assert response.stream is not None, "the caller has looked"
         with self._room.stay(request):
-            await self._deliver(_head(response, {"Connection": "close"}))
+            await self._deliver(head_of(response, {"Connection": "close"}))
             ended = request.method == "HEAD"
             if ended:
                 await response.stream.aclose()
@@ -232,7 +269,7 @@ class Connection:
         with self._room.waiting(self._times.write) as scope:
             await self._send(*events)
         if scope.cancelled_caught:
-            raise trio.BrokenResourceError("the client does not take its answer")
+            raise trio.BrokenResourceError(_NOT_TAKEN)
 
     async def _send(self, *events: h11.Event) -> None:
         await self._stream.send_all(b"".join(self._http.send(event) or b"" for event in events))
@@ -244,13 +281,6 @@ class Connection:
                 await self._stream.send_eof()
             while await self._stream.receive_some(_CHUNK):
                 pass
-
-
-def _head(response: Response, more: Mapping[str, str]) -> h11.Response:
-    headers = {**_HARDENING, **response.headers, "Content-Type": response.content_type, **more}
-    return h11.Response(
-        status_code=response.status, reason=HTTPStatus(response.status).phrase, headers=list(headers.items())
-    )
 
 
 def _check_head(head: h11.Request) -> None:

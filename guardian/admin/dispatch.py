@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import attrs
 import trio
@@ -27,6 +28,15 @@ class Conversation:
     talk: Talk
 
 
+@attrs.frozen(eq=False)
+class _Passed:
+    """What was found of a request by these rules, which depends on nothing but the two."""
+
+    access: Access
+    request: Request  # with who asks, and the parts of its path
+    route: Route
+
+
 class Dispatcher:
     """Answers requests by the table. ``access`` may be replaced at any time, which a reload does.
 
@@ -38,12 +48,17 @@ class Dispatcher:
         self.access = access
         self._events = events
         self._told: dict[str, RateLimited] = {}
+        self._passed: WeakKeyDictionary[Request, _Passed] = WeakKeyDictionary()
 
     async def answer(self, request: Request) -> Response | Conversation:
         """Whatever the request is, there is a response; only a fault of ours raises."""
+        passed = self._passed.get(request)
+        if passed is not None and passed.access is self.access:
+            return await self._take(passed.request, passed.route)
         methods, parts = self.table.find(request.path)
         wanted = methods.get("GET" if request.method == "HEAD" else request.method)
         known = wanted or next(iter(methods.values()), None)
+        came = request
         request = self.access.recognise(attrs.evolve(request, parts=parts))
         turned_away = self._turn_away(request, known)
         if turned_away is not None:
@@ -54,6 +69,8 @@ class Dispatcher:
             return refusal(404, "nothing here; /openapi.json says what there is")
         if wanted is None:
             return _wrong_method(list(methods))
+        if request.method == "GET":
+            self._passed[came] = _Passed(self.access, request, wanted)
         return await self._take(request, wanted)
 
     def welcome(self, request: Request) -> bool:

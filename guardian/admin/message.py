@@ -29,9 +29,12 @@ UNNAMED: Final = frozenset({ANYONE, LOOPBACK})
 _NOBODY: Final = Actor(name=ANYONE, source="")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Request:
-    """One HTTP request, wholly read. Header names are in lower case; of repeated headers the values are all kept."""
+    """One HTTP request, wholly read; the same object where a connection brings the same bytes again.
+
+    Header names are in lower case; of repeated headers the values are all kept.
+    """
 
     method: str
     target: str  # as it came; never decoded nor normalised
@@ -62,13 +65,18 @@ class Request:
 
 @attrs.frozen(kw_only=True)
 class Response:
-    """``stream``: what follows the head instead of ``body``, chunk by chunk, for as long as both sides want."""
+    """``stream``: what follows the head instead of ``body``, chunk by chunk, for as long as both sides want.
+
+    ``whole``: head and body as they are sent to who asked by GET on a connection that stays, where that was made
+    beforehand.
+    """
 
     status: int
     content_type: str
     body: bytes = b""
     headers: Mapping[str, str] = attrs.field(factory=dict)
     stream: AsyncGenerator[bytes, None] | None = None
+    whole: bytes | None = attrs.field(default=None, repr=False)
 
 
 def as_json(status: int, content: Mapping[str, object], **headers: str) -> Response:

@@ -171,11 +171,7 @@ class _Own:
 
     async def _metrics(self, request: Request) -> Response:
         made = await self._scrapes.text(request.header("accept") or "")
-        headers = {"Vary": "Accept, Accept-Encoding"}
-        if not takes_gzip(request.header("accept-encoding") or ""):
-            return Response(status=200, content_type=made.kind, body=made.body, headers=headers)
-        headers["Content-Encoding"] = "gzip"
-        return Response(status=200, content_type=made.kind, body=made.zipped, headers=headers)
+        return made.zipped if takes_gzip(request.header("accept-encoding") or "") else made.plain
 
     async def _set_will(self, request: Request) -> Response:
         group, device, will = request.parts["group"], request.parts["device"], Will(request.parts["will"])

@@ -17,19 +17,26 @@ import trio
 from balancer.snapshot import ProxySnapshot
 from guardian import metrics
 
+from .heads import made_whole
+from .message import Response
+
 FRESH: Final = 0.25  # seconds: who asks so soon after a rendering was begun gets the same
 STALE: Final = 1.0  # seconds: and nobody gets an older one, however long renderings take
 OLDEST: Final = 2.0  # seconds: while a rendering is made, who asks gets the one before it, unless that is older
 _SHARE: Final = 10.0  # times the CPU time of a rendering until the next: a tenth of a core at most, up to `STALE`
 _LEVEL: Final = 3  # of gzip, which leaves the interpreter to others: a tenth of the size
+_VARY: Final = {"Vary": "Accept, Accept-Encoding"}
 _KINDS: Final = 4  # kept: there are two formats, and what clients make up in `Accept` must not fill the memory
 
 
 @attrs.frozen(kw_only=True)
 class Exposition:
-    kind: str  # its content type
-    body: bytes
-    zipped: bytes  # the same, by gzip
+    plain: Response
+    zipped: Response  # the same, by gzip
+
+    @property
+    def body(self) -> bytes:
+        return self.plain.body
 
 
 @attrs.define(eq=False)
@@ -81,7 +88,10 @@ class Scrapes:
         began = time.thread_time()
         body, kind = self._render(snapshot, self._version, accept)
         cost = time.thread_time() - began
-        return Exposition(kind=kind, body=body, zipped=gzip.compress(body, _LEVEL, mtime=0)), cost
+        plain = Response(status=200, content_type=kind, body=body, headers=_VARY)
+        small = gzip.compress(body, _LEVEL, mtime=0)
+        zipped = attrs.evolve(plain, body=small, headers={**_VARY, "Content-Encoding": "gzip"})
+        return Exposition(plain=made_whole(plain), zipped=made_whole(zipped)), cost
 
     async def _make(self, rendering: _Rendering, kind: str, accept: str) -> None:
         while len(self._latest) > _KINDS:

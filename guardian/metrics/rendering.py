@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder, generate_latest
@@ -20,6 +20,7 @@ from .traffic import traffic
 _STRETCH: Final = 8  # samples, of about 10 to 20 µs each
 _REST: Final = 5.0  # times as long as a stretch took: the loop then finds the interpreter free five times out of six
 _LEAST: Final = 0.0001  # seconds of each pause
+_T = TypeVar("_T")
 _PATIENCE: Final = 0.6  # seconds of all pauses of one rendering, beside the least: a scraper waits for it
 
 
@@ -34,7 +35,7 @@ class SnapshotCollector(Collector):
         pace = _Pace()
         for part in (
             process(self._snapshot, self._version),
-            traffic(self._snapshot.groups),
+            traffic(self._snapshot.groups, lambda commands: pace.over(commands, 1)),  # thirty samples each
             devices(self._snapshot.groups),
         ):
             for metric in part:
@@ -49,7 +50,14 @@ class _Pace:
         self._left = _PATIENCE
         self._since = time.perf_counter()
 
-    def rest(self) -> None:
+    def over(self, entries: Iterable[_T], stretch: int) -> Iterator[_T]:
+        """The same, with a rest after each so many."""
+        for number, entry in enumerate(entries, 1):
+            yield entry
+            if number % stretch == 0:
+                self._rest()
+
+    def _rest(self) -> None:
         pause = max(_LEAST, min(_REST * (time.perf_counter() - self._since), self._left))
         self._left -= pause
         time.sleep(pause)
@@ -59,15 +67,12 @@ class _Pace:
 class _Unhurried(list[Sample]):
     """Samples; whoever goes through them lets the loop have the interpreter now and then, and not only half of it."""
 
-    def __init__(self, samples: list[Sample], pace: _Pace) -> None:
+    def __init__(self, samples: Iterable[Sample], pace: _Pace) -> None:
         super().__init__(samples)
         self._pace = pace
 
     def __iter__(self) -> Iterator[Sample]:
-        for number, sample in enumerate(super().__iter__(), 1):
-            yield sample
-            if number % _STRETCH == 0:
-                self._pace.rest()
+        return self._pace.over(super().__iter__(), _STRETCH)
 
 
 def render(snapshot: ProxySnapshot, version: str, accept: str) -> tuple[bytes, str]:

@@ -50,7 +50,8 @@ class Onlookers:
             rest = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]) - len(body)
             self.scraped += len(body) + rest
             while rest:
-                rest -= len(await _some(stream))
+                more = await _some(stream)
+                rest -= len(more)
             self.scrapes += 1
             self.slowest = max(self.slowest, time.monotonic() - began)
 
@@ -58,7 +59,8 @@ class Onlookers:
         stream = await trio.open_tcp_stream(*self._place)
         await stream.send_all(_UPGRADE.format(self._address).encode())
         while True:
-            self.watched += len(await _some(stream))
+            frame = await _some(stream)  # not in one line with what follows: all of them count into it
+            self.watched += len(frame)
 
     async def run(self, rate: int, dashboards: int) -> None:
         async with trio.open_nursery() as nursery:
