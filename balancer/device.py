@@ -38,6 +38,12 @@ class Keeper(Protocol):
     def lost_unused(self) -> None:
         """A connection was lost soon after it was opened, and nothing was ever answered on it."""
 
+    def look(self) -> None:
+        """Ping it at once."""
+
+    def distrust(self, reason: str) -> None:
+        """Whoever answers there is not the device: nothing more is sent on any connection to it."""
+
 
 class NobodyKeeps:
     """Until the device has a keeper."""
@@ -47,6 +53,10 @@ class NobodyKeeps:
     def open_private(self, owner: Owner) -> None: ...
 
     def lost_unused(self) -> None: ...
+
+    def look(self) -> None: ...
+
+    def distrust(self, reason: str) -> None: ...
 
 
 class Device:

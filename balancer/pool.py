@@ -76,6 +76,9 @@ class DeviceKeeper:
         self._wanted_by.append(owner)
         self._work.set()
 
+    def look(self) -> None:
+        self._alarm.ring()
+
     def lost_unused(self) -> None:
         self._backoff.failed(self._reactor.clock())
 
@@ -161,7 +164,7 @@ class DeviceKeeper:
         except DialError as exc:
             self._backoff.failed(self._reactor.clock())
             if exc.stranger:
-                self._distrust(str(exc))
+                self.distrust(str(exc))
             raise
         framing = device.settings.framing or settings.framing
         link, stamps = await self._tried(sock, framing) if settings.context is Context.INJECT else (None, None)
@@ -210,7 +213,7 @@ class DeviceKeeper:
             group.tell("device does not repeat AG: its answers are verified only", device=device.name)
         return link, Stamps(prefix, framing) if trial.echoes else None
 
-    def _distrust(self, reason: str) -> None:
+    def distrust(self, reason: str) -> None:
         """Whoever answers there is not the device: nothing more is sent on any connection to it."""
         self._device.tracker.distrust(reason, self._reactor.clock())
         self._changed()

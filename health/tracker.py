@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from config.model import Ejection, Ping
@@ -112,6 +113,11 @@ class HealthTracker:
     def is_behind(self) -> bool:
         """Its key table lacks a write that the group has done."""
         return Danger.BEHIND in self._dangers
+
+    @property
+    def dangers(self) -> Mapping[Danger, str]:
+        """Why it is unsafe, with a text for people."""
+        return dict(self._dangers)
 
     def distrust(self, reason: str, now: float) -> None:
         """It is not the device it should be: its certificate is another's."""

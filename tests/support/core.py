@@ -95,6 +95,8 @@ class FakeKeeper:
         self.wanted: deque[Owner] = deque()
         self.woken = 0
         self.unused = 0
+        self.looks = 0
+        self.distrusted: list[str] = []
 
     def wake(self) -> None:
         self.woken += 1
@@ -104,6 +106,12 @@ class FakeKeeper:
 
     def lost_unused(self) -> None:
         self.unused += 1
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def distrust(self, reason: str) -> None:
+        self.distrusted.append(reason)
 
 
 def device_settings(name: str, **settings: Any) -> model.Device:
