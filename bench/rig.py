@@ -72,6 +72,10 @@ class Keeper:
 
     def lost_unused(self) -> None: ...
 
+    def look(self) -> None: ...
+
+    def distrust(self, reason: str) -> None: ...
+
 
 class Rig:
     """Three devices that give back what they get, and clients: `ask` takes a request of each through."""
