@@ -1,0 +1,1 @@
+"""Load of a known kind on a proxy or a device, open or closed loop: `python -m loadtest.generate --help`."""
