@@ -185,6 +185,22 @@ class AuditSnapshot:
 
 
 @attrs.frozen(kw_only=True)
+class WorkerSnapshot:
+    """One of several processes that serve as one."""
+
+    number: int  # from 1; its successor has the same
+    up: bool
+    pid: int  # 0 before the first one
+    started: float  # Unix time
+    restarts: int  # how often another one was started in its place
+    connections: int  # clients
+    outstanding: int  # requests, on all devices
+    requests: int  # since it started
+    cpu: float  # seconds, user and system
+    memory: int  # bytes resident
+
+
+@attrs.frozen(kw_only=True)
 class ProxySnapshot:
     state: ProxyState
     started: float  # Unix time
@@ -196,3 +212,4 @@ class ProxySnapshot:
     loop_delay: HistogramSnapshot | None = None  # how late the loop ran what was due
     lines_dropped: int = 0  # of the log, since nobody took them
     audit: AuditSnapshot = AuditSnapshot()
+    workers: tuple[WorkerSnapshot, ...] = ()  # none: there is one process

@@ -14,6 +14,8 @@ import structlog
 from balancer.exchange import Exchange
 from balancer.group import Group
 
+from .tailing import Tail, Wanted
+
 # observe(group's name, client, exchange): on the data path, so it must neither wait nor take long
 Observe = Callable[[str, object, Exchange], None]
 
@@ -43,6 +45,12 @@ class Completions:
         self._watchers = (*self._watchers, watcher)
         self.regroup()
         return lambda: self._end(watcher)
+
+    def tail(self, wanted: Wanted, wake: Callable[[], None]) -> Tail:
+        """``wake`` is called when there is something to take where nothing was. Ends by `Tail.end`."""
+        tail = Tail(wanted, self.clock, time.time, wake)
+        tail.end = self.watch(tail.observe, wanted.group)
+        return tail
 
     def regroup(self) -> None:
         """Point the groups that there are now at who watches them, and let go of those that are gone."""

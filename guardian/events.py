@@ -82,6 +82,17 @@ class Events:
             result=result,
             detail=detail,
         )
+        self._spread(event)
+        return event
+
+    def pass_on(self, event: Event, worker: int) -> None:
+        """What another process told; its detail says which."""
+        self._number += 1
+        detail = ", ".join(part for part in (event.detail, f"worker {worker}") if part)
+        self._spread(attrs.evolve(event, number=self._number, detail=detail))
+
+    def _spread(self, event: Event) -> None:
+        kind = event.kind
         if kind not in _OF_CLIENTS:
             self._recent.append(event)
         for subscriber in self._subscribers:
@@ -89,7 +100,6 @@ class Events:
                 subscriber(event)
             except Exception as exc:  # noqa: BLE001 - the barrier: what is told must not fail for who listens
                 structlog.get_logger().error("an event was not taken", kind=kind.value, exc_info=exc)
-        return event
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
         """Gives what ends it."""

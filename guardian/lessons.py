@@ -142,8 +142,13 @@ class Lessons:
 
     def reporter(self, listed: Listed = list) -> Callable[[], Mapping[str, object]]:
         """What gives what was learned, by group. It may run in a thread once the lesson has ended."""
-        learned = {watched.group.name: watched.learning for watched in self._watched}
+        learned = self.learned
         return lambda: {name: report(name, learning, listed) for name, learning in learned.items()}
+
+    @property
+    def learned(self) -> Mapping[str, Learning]:
+        """So far, by group; it still grows while somebody watches."""
+        return {watched.group.name: watched.learning for watched in self._watched}
 
     @property
     def ended(self) -> bool:

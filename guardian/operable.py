@@ -5,17 +5,48 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from balancer.snapshot import ProxySnapshot, Will
     from config.model import Config
 
-    from .completions import Completions
     from .connected import ClientView, SessionView
     from .events import Actor, Events
-    from .lessons import Lessons
+    from .learned import Listed
     from .ready import Ready
     from .reloading import Reloading
+    from .tailing import Line, Wanted
+
+
+class Tailing(Protocol):
+    """Completions for somebody who looks on, until `end`."""
+
+    def take(self, most: int) -> tuple[list[Line], int]:
+        """The oldest lines that wait, and how many were lost after the last of all that wait (0 while some remain)."""
+
+    def end(self) -> None: ...
+
+
+class Tailable(Protocol):
+    def tail(self, wanted: Wanted, wake: Callable[[], None]) -> Tailing:
+        """``wake`` is called when there is something to take where nothing was."""
+
+
+class Teachable(Protocol):
+    """Learns from live traffic: `Lessons`, of one process or of several."""
+
+    def start(self, group: str | None, seconds: float) -> None:
+        """Raises `LessonRunning`, or LookupError for no such group."""
+
+    def stop(self) -> None: ...
+
+    @property
+    def facts(self) -> Mapping[str, object]: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    def reporter(self, listed: Listed = list) -> Callable[[], Mapping[str, object]]: ...
 
 
 class Operable(Protocol):
@@ -25,10 +56,10 @@ class Operable(Protocol):
     def events(self) -> Events: ...
 
     @property
-    def lessons(self) -> Lessons: ...
+    def lessons(self) -> Teachable: ...
 
     @property
-    def completions(self) -> Completions: ...
+    def completions(self) -> Tailable: ...
 
     @property
     def config(self) -> Config: ...
@@ -40,6 +71,9 @@ class Operable(Protocol):
     @property
     def adopters(self) -> list[Callable[[Ready], None]]:
         """Who is given each configuration that a reload has made ready; they must not fail."""
+
+    async def refresh(self) -> None:
+        """Have `snapshot` show what is so now. Never fails: who does not answer is shown as it was."""
 
     def snapshot(self) -> ProxySnapshot: ...
 

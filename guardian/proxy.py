@@ -89,6 +89,7 @@ class Proxy:
         self.lessons = Lessons(clock, self._running_groups, self.completions)
         self._descriptors = Descriptors(raise_limit(), self._private_connections)
         self.audit = AuditTrail(self.events, self._refuse_writes)
+        self._told_to_refuse = False
         self._intake: trio.Nursery
         self._keepers: trio.Nursery
 
@@ -244,12 +245,21 @@ class Proxy:
             audit=self.audit.snapshot(),
         )
 
+    async def refresh(self) -> None:
+        """`snapshot` always shows what is so now."""
+        await trio.lowlevel.checkpoint()
+
     def _running_groups(self) -> Mapping[str, Group]:
         return {name: running.group for name, running in self._groups.items()}
 
+    def refuse_writes(self, refuse: bool) -> None:
+        """For whoever keeps the audit record in our place."""
+        self._told_to_refuse = refuse
+        self._refuse_writes(self.audit.refusing)
+
     def _refuse_writes(self, refuse: bool) -> None:
         for running in (*self._groups.values(), *self._former):
-            running.group.refuses_writes = refuse
+            running.group.refuses_writes = refuse or self._told_to_refuse
 
     async def clients_now(self) -> list[ClientView]:
         return await connected.clients(self._all_listeners, self._wall_minus_clock)

@@ -60,6 +60,7 @@ class Tail:
         self._wake = wake
         self._lines: deque[Line] = deque()
         self._lost = 0
+        self.end: Callable[[], None] = lambda: None  # the watching; set by whoever began it
 
     def observe(self, group: str, client: object, exchange: Exchange) -> None:
         """On the data path: cheap where it is not wanted, and where nobody reads."""

@@ -57,6 +57,7 @@ class Feed:
         """Until the viewer leaves."""
         self._viewers += 1
         try:
+            await self._proxy.refresh()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_until_it_leaves, socket, nursery.cancel_scope)
                 hello = {"name": request.actor.name, "role": request.role.name.lower()}

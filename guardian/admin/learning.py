@@ -10,7 +10,8 @@ import structlog
 
 from config.units import format_duration, parse_duration
 from guardian.events import Events, Kind
-from guardian.lessons import LONGEST, SHORTEST, LessonRunning, Lessons
+from guardian.lessons import LONGEST, SHORTEST, LessonRunning
+from guardian.operable import Teachable
 
 from .message import Request, Response, Role, as_json, refusal
 from .rendering import Renderer
@@ -34,7 +35,7 @@ _ASKED: Final[Schema] = {
 class Learning:
     """The routes of `/learning`."""
 
-    def __init__(self, lessons: Lessons, events: Events) -> None:
+    def __init__(self, lessons: Teachable, events: Events) -> None:
         self._lessons = lessons
         self._events = events
         self._log = structlog.get_logger()

@@ -160,16 +160,19 @@ class _Own:
         return as_json(200, {"alive": True})
 
     async def _readyz(self, _request: Request) -> Response:
+        await self._proxy.refresh()
         reasons = unready(self._proxy.snapshot())
         return as_json(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
 
     async def _status(self, _request: Request) -> Response:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         process = {"now": datetime.now(UTC).isoformat(timespec="milliseconds"), "descriptors": {"limit": limit}}
+        await self._proxy.refresh()
         snapshot = self._proxy.snapshot()
         return await self._renderer.answer(200, lambda: {**status(snapshot, self._version), **process})
 
     async def _metrics(self, request: Request) -> Response:
+        await self._proxy.refresh()
         made = await self._scrapes.text(request.header("accept") or "")
         return made.zipped if takes_gzip(request.header("accept-encoding") or "") else made.plain
 
@@ -181,11 +184,10 @@ class _Own:
             return refusal(404, str(exc.args[0]) if exc.args else "there is no such device")
         by = request.actor
         self._log.info("device will set", group=group, device=device, will=will.value, by=by.name, peer=by.source)
-        shown = next(
-            device_status(found)
-            for in_group in self._proxy.snapshot().groups
-            if in_group.name == group
-            for found in in_group.devices
-            if found.name == device
-        )
+        await self._proxy.refresh()
+        shown: dict[str, object] = {"name": device, "will": will.value}  # all there is to say while no worker runs
+        for in_group in self._proxy.snapshot().groups:
+            for found in in_group.devices:
+                if (in_group.name, found.name) == (group, device):
+                    shown = device_status(found)
         return as_json(200, {"group": group, "device": shown})

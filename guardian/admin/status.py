@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from balancer.snapshot import AuditSnapshot, DeviceSnapshot, GroupSnapshot, ListenerSnapshot, ProxySnapshot, ProxyState
+from balancer.snapshot import (
+    AuditSnapshot,
+    DeviceSnapshot,
+    GroupSnapshot,
+    ListenerSnapshot,
+    ProxySnapshot,
+    ProxyState,
+    WorkerSnapshot,
+)
 from guardian.installation import data_path
 
 
@@ -21,6 +29,7 @@ def status(snapshot: ProxySnapshot, version: str) -> dict[str, object]:
         "certificates": [{"file": file, "expires": _time(end)} for file, end in snapshot.certificates.items()],
         "reloads": dict(snapshot.reloads),
         "audit": _audit(snapshot.audit),
+        "workers": [_worker(worker) for worker in snapshot.workers],
     }
 
 
@@ -115,6 +124,21 @@ def _listener(listener: ListenerSnapshot) -> dict[str, object]:
         "connections_by_kind": dict(listener.connections),
         "handshaking": listener.handshaking,
         "handshakes": dict(listener.handshakes),
+    }
+
+
+def _worker(worker: WorkerSnapshot) -> dict[str, object]:
+    return {
+        "number": worker.number,
+        "up": worker.up,
+        "pid": worker.pid or None,
+        "started": _time(worker.started) if worker.pid else None,
+        "restarts": worker.restarts,
+        "connections": worker.connections,
+        "outstanding": worker.outstanding,
+        "requests": worker.requests,
+        "cpu_seconds": round(worker.cpu, 3),
+        "memory": worker.memory,
     }
 
 

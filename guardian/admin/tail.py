@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
@@ -14,7 +13,7 @@ from balancer.snapshot import Outcome
 from config.units import parse_duration
 from guardian.operable import Operable
 from guardian.shown import time_text
-from guardian.tailing import Tail, Wanted, as_fields
+from guardian.tailing import Wanted, as_fields
 
 from .message import Request, Response, Role, refusal
 from .route import Route, Schema
@@ -57,19 +56,17 @@ class TailRoute:
             wanted = _wanted(request.query)
         except ValueError as exc:
             return refusal(400, str(exc))
-        if wanted.group is not None and all(group.name != wanted.group for group in self._proxy.snapshot().groups):
+        if wanted.group is not None and all(group.name != wanted.group for group in self._proxy.config.groups):
             return refusal(404, f"there is no group {wanted.group[:80]!a}")
         return Response(status=200, content_type="application/x-ndjson", stream=self._lines(wanted))
 
     async def _lines(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
-        completions = self._proxy.completions
         woken = trio.Event()
 
         def wake() -> None:
             woken.set()
 
-        tail = Tail(wanted, completions.clock, time.time, wake)
-        end = completions.watch(tail.observe, wanted.group)
+        tail = self._proxy.completions.tail(wanted, wake)
         try:
             yield b"\n"  # it has begun
             while True:
@@ -90,7 +87,7 @@ class TailRoute:
                 yield chunk
                 await trio.sleep(0 if len(lines) == _MOST else _PAUSE)
         finally:
-            end()
+            tail.end()
 
 
 def _wanted(query: Mapping[str, str]) -> Wanted:

@@ -99,6 +99,7 @@ class Views:
         return await self._listed(request, "sessions", chosen, session_facts)
 
     async def commands(self, request: Request) -> Response:
+        await self._proxy.refresh()
         snapshot = self._proxy.snapshot()
         group = request.query.get("group")
         return await self._renderer.answer(200, lambda: {"commands": commands(snapshot, group)})

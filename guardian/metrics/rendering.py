@@ -16,6 +16,7 @@ from balancer.snapshot import ProxySnapshot
 from .devices import devices
 from .process import process
 from .traffic import traffic
+from .workers import workers
 
 _STRETCH: Final = 8  # samples, of about 10 to 20 µs each
 _REST: Final = 5.0  # times as long as a stretch took: the loop then finds the interpreter free five times out of six
@@ -37,6 +38,7 @@ class SnapshotCollector(Collector):
             process(self._snapshot, self._version),
             traffic(self._snapshot.groups, lambda commands: pace.over(commands, 1)),  # thirty samples each
             devices(self._snapshot.groups),
+            workers(self._snapshot.workers),
         ):
             for metric in part:
                 metric.samples = _Unhurried(metric.samples, pace)

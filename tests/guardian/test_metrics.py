@@ -78,8 +78,15 @@ FURTHER = {
     "guardian_syslog_messages_total": ("counter", set()),
     "guardian_syslog_dropped_total": ("counter", set()),
     "guardian_build_info": ("info", {"version", "data_path"}),
+    "guardian_worker_up": ("gauge", {"worker"}),
+    "guardian_worker_restarts_total": ("counter", {"worker"}),
+    "guardian_worker_connections": ("gauge", {"worker"}),
+    "guardian_worker_outstanding": ("gauge", {"worker"}),
+    "guardian_worker_cpu_seconds_total": ("counter", {"worker"}),
+    "guardian_worker_resident_memory_bytes": ("gauge", {"worker"}),
 }
-LICENSED = operable.proxy(operable.group("payments", operable.device(rate=2000.0)))
+WORKERS = (operable.worker(1), operable.worker(2, up=False, connections=0, restarts=3))
+LICENSED = operable.proxy(operable.group("payments", operable.device(rate=2000.0)), workers=WORKERS)
 
 
 def families(accept: str = "", snapshot: object = None) -> dict[str, Metric]:
@@ -200,6 +207,15 @@ def test_a_first_event_is_a_step_from_zero() -> None:
     assert value(found, "guardian_retries_total", group="payments", reason="timeout") == 0
     assert value(found, "guardian_device_requests_total", group="payments", device="hsm1", outcome="bad_answer") == 0
     assert value(found, "guardian_tls_handshakes_total", listener="excrypt", result="crowded") == 0
+
+
+def test_workers_are_shown_where_there_are_several() -> None:
+    found = families(snapshot=LICENSED)
+    assert value(found, "guardian_worker_up", worker="1") == 1
+    assert value(found, "guardian_worker_up", worker="2") == 0
+    assert value(found, "guardian_worker_restarts_total", worker="2") == 3
+    assert value(found, "guardian_worker_connections", worker="1") == 13
+    assert not [name for name in families() if name.startswith("guardian_worker")]
 
 
 @pytest.mark.parametrize("health", Health)

@@ -22,6 +22,7 @@ from balancer.snapshot import (
     ProxyState,
     SyslogSnapshot,
     Will,
+    WorkerSnapshot,
 )
 from config.model import Config, GroupType, Role
 from guardian.completions import Completions
@@ -97,6 +98,22 @@ def group(name: str = "payments", *devices: DeviceSnapshot, **changes: Any) -> G
     return attrs.evolve(known, **changes)
 
 
+def worker(number: int = 1, **changes: Any) -> WorkerSnapshot:
+    known = WorkerSnapshot(
+        number=number,
+        up=True,
+        pid=4000 + number,
+        started=1_790_000_000.0,
+        restarts=0,
+        connections=13,
+        outstanding=3,
+        requests=98,
+        cpu=12.5,
+        memory=60_000_000,
+    )
+    return attrs.evolve(known, **changes)
+
+
 def proxy(*groups: GroupSnapshot, **changes: Any) -> ProxySnapshot:
     known = ProxySnapshot(
         state=ProxyState.SERVING,
@@ -164,6 +181,9 @@ class FakeProxy:
         if self._react is not None:
             self._react(self)
         return shown
+
+    async def refresh(self) -> None:
+        """It is fresh."""
 
     async def clients_now(self) -> list[ClientView]:
         return self.clients

@@ -77,6 +77,6 @@ async def test_nothing_large_is_made_on_the_loop(monkeypatch: pytest.MonkeyPatch
     async with serving(proxy) as bound:
         for path in ("/status", "/learning", "/commands", "/certificates"):
             assert (await ask(bound, "GET", path)).status == 200
-    assert [name for name, _ in written] == ["version", "watched", "commands", "certificates"]
+    assert [name for name, _ in written] == ["workers", "watched", "commands", "certificates"]
     assert threading.get_ident() not in [thread for _, thread in written] + made
     assert len(made) == 1

@@ -160,7 +160,7 @@ def test_completions_of_two_workers_are_never_the_same_number() -> None:
 
 # What all workers have from one configuration: shown as the first has it.
 SAME = {
-    "ProxySnapshot": {"certificates", "reloads", "revocation_lists", "audit"},  # the supervisor's own
+    "ProxySnapshot": {"certificates", "reloads", "revocation_lists", "audit", "workers"},  # the supervisor's own
     "GroupSnapshot": {"name", "type"},
     "DeviceSnapshot": {"name", "address", "role", "weight"},
     "CommandSnapshot": {"command"},
