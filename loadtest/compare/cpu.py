@@ -50,18 +50,20 @@ def read_processes(proc: Path = PROC) -> dict[int, ProcessTime]:
     return found
 
 
+def tree(processes: Mapping[int, ProcessTime], root: int) -> list[int]:
+    """A process and all below it that live."""
+    found = [root]
+    for pid in found:
+        found += [process.pid for process in processes.values() if process.parent == pid]
+    return found
+
+
 def tree_seconds(processes: Mapping[int, ProcessTime], root: int) -> float:
     """CPU of a process and all below it, living or waited for, in seconds. Raises KeyError when the root has gone.
 
     A child that ends moves its time into its parent's, so the sum never falls while the root lives.
     """
-    ticks = 0
-    above = [root]
-    while above:
-        pid = above.pop()
-        ticks += processes[pid].ticks
-        above += [process.pid for process in processes.values() if process.parent == pid]
-    return ticks / TICKS_PER_SECOND
+    return sum(processes[pid].ticks for pid in tree(processes, root)) / TICKS_PER_SECOND
 
 
 def parse_machine_busy(text: str) -> float:

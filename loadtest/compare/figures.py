@@ -43,6 +43,7 @@ class Measurement:
     errors: int
     wrong: int
     lost_connections: int
+    late: int = 0  # of an open loop: sent late by the load generator's own fault
     seconds: float
     p50: float  # microseconds, as the clients saw it
     p99: float
@@ -67,6 +68,10 @@ class Measurement:
     @property
     def clean(self) -> bool:
         return not (self.errors or self.wrong or self.lost_connections) and self.requests > 0
+
+    @property
+    def late_share(self) -> float:
+        return self.late / self.requests if self.requests else 0.0
 
     def cores(self, cpu: float) -> float:
         """CPU seconds as cores kept busy."""

@@ -34,10 +34,20 @@ def _joined(credentials: Credentials, folder: Path) -> Path:
     return pem
 
 
-def haproxy_config(*, descriptor: int, folder: Path, pki: Pki, devices: Sequence[str], connections: int) -> str:
-    """One thread; the listening socket is inherited, so that no other program can take the port first.
+def haproxy_config(
+    *,
+    descriptor: int,
+    folder: Path,
+    pki: Pki,
+    devices: Sequence[str],
+    connections: int,
+    threads: int = 1,
+    tickets: bool = False,
+) -> str:
+    """The listening socket is inherited, so that no other program can take the port first.
 
-    Writes the two files it names into `folder`: HAProxy wants certificate and key in one.
+    `tickets` lets clients resume their sessions. Where a device is found down its connections are closed, which HAProxy
+    does not do by itself. Writes the two files it names into `folder`: HAProxy wants certificate and key in one.
     """
     listener, upstream = (
         f"ssl crt {_joined(credentials, folder)} ca-file {credentials.ca} verify required"
@@ -46,7 +56,7 @@ def haproxy_config(*, descriptor: int, folder: Path, pki: Pki, devices: Sequence
     servers = "\n".join(f"    server hsm{i} {address} {upstream} check" for i, address in enumerate(devices, 1))
     return f"""\
 global
-    nbthread 1
+    nbthread {threads}
     maxconn {connections}
 
 defaults
@@ -56,10 +66,11 @@ defaults
     timeout client 60s
     timeout server 60s
     timeout check 2s
-    default-server inter 2s
+    default-server inter 2s on-marked-down shutdown-sessions
+    option redispatch
 
 frontend excrypt
-    bind fd@{descriptor} {listener}
+    bind fd@{descriptor} {listener}{"" if tickets else " no-tls-tickets"}
     default_backend devices
 
 backend devices
@@ -68,7 +79,9 @@ backend devices
 """
 
 
-def start_haproxy(processes: Processes, folder: Path, pki: Pki, devices: Sequence[str]) -> Contender:
+def start_haproxy(
+    processes: Processes, folder: Path, pki: Pki, devices: Sequence[str], *, threads: int = 1, tickets: bool = False
+) -> Contender:
     """Start it; clients may connect at once, since its socket listens already. Raises NotInstalledError."""
     haproxy = find_haproxy()
     _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -77,7 +90,13 @@ def start_haproxy(processes: Processes, folder: Path, pki: Pki, devices: Sequenc
         config = folder / "haproxy.cfg"
         config.write_text(
             haproxy_config(
-                descriptor=listener.fileno(), folder=folder, pki=pki, devices=devices, connections=connections
+                descriptor=listener.fileno(),
+                folder=folder,
+                pki=pki,
+                devices=devices,
+                connections=connections,
+                threads=threads,
+                tickets=tickets,
             )
         )
         program = processes.start(NAME, [haproxy, "-db", "-f", config], keep=[listener.fileno()])

@@ -45,16 +45,36 @@ def _read_line(generator: Program, deadline: float) -> str:
     return line
 
 
+def start_load(bench: Bench, load: Load) -> Program:
+    """Start closed_loop; `wait_measuring` and `wait_result` read what it says."""
+    command: list[str | Path] = [bench.closed_loop, *bench.client.options(), *load.options()]
+    return bench.processes.start("closed_loop", command, piped=True)
+
+
+def latest_end(load: Load) -> float:
+    """By when closed_loop is done, if it is started now: as time.monotonic tells."""
+    return time.monotonic() + load.warmup + load.seconds + load.timeout + GRACE
+
+
+def wait_measuring(generator: Program, deadline: float) -> None:
+    """Until the measured window begins. Raises ProgramError."""
+    event = _read_line(generator, deadline)
+    assert json.loads(event) == {"event": "measuring"}, event
+
+
+def wait_result(generator: Program, deadline: float) -> str:
+    """The line with the result. Raises ProgramError."""
+    return _read_line(generator, deadline)
+
+
 def run_load(bench: Bench, load: Load, pids: Sequence[int]) -> tuple[LoadResult, CpuSample, CpuSample]:
     """Let closed_loop run once, with the CPU used until the measured window began and until it ended."""
-    command: list[str | Path] = [bench.closed_loop, *bench.client.options(), *load.options()]
-    generator = bench.processes.start("closed_loop", command, piped=True)
+    generator = start_load(bench, load)
     try:
-        deadline = time.monotonic() + load.warmup + load.seconds + load.timeout + GRACE
-        event = _read_line(generator, deadline)
+        deadline = latest_end(load)
+        wait_measuring(generator, deadline)
         before = CpuSample.take(pids)
-        assert json.loads(event) == {"event": "measuring"}, event
-        result = parse_result(_read_line(generator, deadline))
+        result = parse_result(wait_result(generator, deadline))
         return result, before, CpuSample.take(pids)
     finally:
         bench.processes.stop(generator)
@@ -85,6 +105,7 @@ def measure(bench: Bench, contender: Contender, load: Load, *, turn: int) -> Mea
         errors=result.errors,
         wrong=result.wrong,
         lost_connections=result.lost_connections,
+        late=result.late,
         seconds=result.seconds,
         p50=result.latency["p50"],
         p99=result.latency["p99"],

@@ -43,7 +43,7 @@ def _files(credentials: Credentials) -> str:
     return f"certificate: {credentials.certificate}, key: {credentials.key}, ca: [{credentials.ca}]"
 
 
-def guardian_config(*, admin: str, pki: Pki, devices: Sequence[str], use: DeviceUse) -> str:
+def guardian_config(*, admin: str, pki: Pki, devices: Sequence[str], use: DeviceUse, workers: int = 1) -> str:
     """Everything on that a user would have on: mutual TLS both sides, name check, function rules, pings."""
     listener, upstream = _files(pki.listener), _files(pki.upstream)
     outstanding = max(32, use.pipeline * use.connections)
@@ -68,7 +68,7 @@ groups:
 {entries}
 admin:
   bind: {admin}
-workers: 1
+workers: {workers}
 """
 
 
@@ -91,8 +91,8 @@ def _free_port() -> int:
         return port
 
 
-def _start_once(processes: Processes, config: Path, admin: str, name: str) -> Program:
-    program = processes.start(name, [find_guardian(), "run", config])
+def _start_once(processes: Processes, config: Path, admin: str, name: str, command: Sequence[str | Path]) -> Program:
+    program = processes.start(name, [*command, "run", config])
     try:
         program.wait_until(lambda: _get(admin, "/readyz")[0] == http.client.OK, timeout=READY_TIMEOUT)
     except ProgramError:
@@ -101,21 +101,34 @@ def _start_once(processes: Processes, config: Path, admin: str, name: str) -> Pr
     return program
 
 
-def start_guardian(processes: Processes, folder: Path, pki: Pki, devices: Sequence[str], use: DeviceUse) -> Contender:
+def start_guardian(
+    processes: Processes,
+    folder: Path,
+    pki: Pki,
+    devices: Sequence[str],
+    use: DeviceUse,
+    *,
+    workers: int = 1,
+    name: str = "",
+    command: Sequence[str | Path] = (),
+) -> Contender:
     """Start it and wait until it is ready. Raises NotInstalledError, ProgramError.
+
+    `name` is another one than that of its use of devices; `command` another way to call `guardian`.
 
     The admin port must be known before it starts, so another program may take it in between: then try another.
     """
-    config = folder / f"{use.name.replace(' ', '-')}.yaml"
+    name = name or use.name
+    config = folder / f"{name.replace(' ', '-')}.yaml"
     for attempt in range(1, ADMIN_ATTEMPTS + 1):
         admin = f"127.0.0.1:{_free_port()}"
-        config.write_text(guardian_config(admin=admin, pki=pki, devices=devices, use=use))
+        config.write_text(guardian_config(admin=admin, pki=pki, devices=devices, use=use, workers=workers))
         try:
-            program = _start_once(processes, config, admin, use.name)
+            program = _start_once(processes, config, admin, name, command or [find_guardian()])
         except ProgramError as exc:
             if attempt == ADMIN_ATTEMPTS or "in use" not in str(exc):
                 raise
             continue
         status = json.loads(_get(admin, "/status")[1])
-        return Contender(name=use.name, addresses=[status["listeners"][0]["bind"]], program=program)
+        return Contender(name=name, addresses=[status["listeners"][0]["bind"]], program=program)
     raise AssertionError("the loop returns or raises")

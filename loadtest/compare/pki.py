@@ -26,9 +26,12 @@ class Pki:
     device: Credentials  # a device, at 127.0.0.1
 
 
-def make_pki(folder: Path) -> Pki:
-    """Write P-256 certificates and keys into `folder`, which holds none yet. Raises NotInstalledError, ProgramError."""
-    command: list[str | Path] = [find_guardian(), "pki", folder, "--algorithm", "ecdsa", "--host", "127.0.0.1"]
+def make_pki(folder: Path, algorithm: str = "ecdsa") -> Pki:
+    """Write certificates and keys into `folder`, which holds none yet: P-256, or RSA-2048 for "rsa".
+
+    Raises NotInstalledError, ProgramError.
+    """
+    command: list[str | Path] = [find_guardian(), "pki", folder, "--algorithm", algorithm, "--host", "127.0.0.1"]
     command += ["--client", "load", "--device", "device=127.0.0.1"]
     made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     if made.returncode != 0:

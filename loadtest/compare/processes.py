@@ -70,7 +70,7 @@ class Processes:
         self._programs: list[Program] = []
         self._started = 0
         setpriv = shutil.which("setpriv")
-        self._prefix = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+        self._prefix = [setpriv, "--pdeathsig"] if setpriv else []
 
     def __enter__(self) -> Processes:
         return self
@@ -82,18 +82,26 @@ class Processes:
             self.stop(self._programs[-1])
 
     def start(
-        self, name: str, command: Sequence[str | Path], *, piped: bool = False, keep: Sequence[int] = ()
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        piped: bool = False,
+        keep: Sequence[int] = (),
+        on_our_death: str = "KILL",
     ) -> Program:
         """Start it; with `piped` its standard output can be read from `process`, else it goes to a file.
 
-        `keep` are descriptors that the program inherits under their number.
+        `keep` are descriptors that the program inherits under their number; `on_our_death` is the signal that it gets
+        when this process dies.
         """
+        prefix = [*self._prefix, on_our_death] if self._prefix else []
         self._started += 1
         stem = f"{self._started}-{name.replace(' ', '-')}"
         output, errors = self._folder / f"{stem}.out", self._folder / f"{stem}.err"
         with output.open("w") as out, errors.open("w") as err:
             process = subprocess.Popen(
-                [*self._prefix, *(str(part) for part in command)],
+                [*prefix, *(str(part) for part in command)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if piped else out,
                 stderr=err,

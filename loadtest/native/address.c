@@ -75,6 +75,21 @@ int address_connect(const char *address, int seconds) {
     return descriptor;
 }
 
+int address_begin(const char *address) {
+    struct addrinfo *where = resolve(address, 0);
+    int descriptor = socket(where->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool begun = descriptor >= 0 &&
+                 (connect(descriptor, where->ai_addr, where->ai_addrlen) == 0 || errno == EINPROGRESS);
+    freeaddrinfo(where);
+    if (begun) {
+        socket_without_delay(descriptor);
+        return descriptor;
+    }
+    if (descriptor >= 0)
+        close(descriptor);
+    return -1;
+}
+
 void socket_without_delay(int descriptor) {
     int on = 1;
     (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails only on a dead connection */

@@ -7,6 +7,9 @@
 /* A listening socket, non-blocking; port 0 lets the kernel choose. `text` becomes the real address. */
 int address_listen(const char *address, char *text, size_t size);
 
+/* Begins to connect without waiting; -1 when that fails at once. */
+int address_begin(const char *address);
+
 /* A connected socket, blocking, TCP_NODELAY, that gives up after `seconds` on connecting, reading or writing. */
 int address_connect(const char *address, int seconds);
 

@@ -1,6 +1,7 @@
 #include "echo_connection.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "clock.h"
@@ -47,6 +48,22 @@ static bool reads_on(const struct echo_connection *connection) {
     return connection->stream.unsent.length + connection->held.length < MOST_OWED;
 }
 
+/* The answer to a message is the message, but for a login: that is yes, with the AG of the request. */
+static void append_answer(struct buffer *answers, const char *message, size_t length) {
+    if (memcmp(message + 3, "RKLG", 4) != 0) {
+        buffer_append(answers, message, length);
+        return;
+    }
+    buffer_append(answers, "[AORKLG;ANY;", 12);
+    size_t size = 0;
+    const char *context = frame_field(message, length, "AG", &size);
+    if (context != NULL) {
+        buffer_append(answers, context, size);
+        buffer_append(answers, ";", 1);
+    }
+    buffer_append(answers, "]", 1);
+}
+
 /* Moves received messages to where they are answered from. False: what came is not a message. */
 static bool take_messages(struct echo_connection *connection) {
     struct echo_device *device = connection->device;
@@ -58,7 +75,7 @@ static bool take_messages(struct echo_connection *connection) {
     while ((frame = frame_next(received, &connection->stream.scanned, LONGEST_MESSAGE, &message, &length)) ==
            FRAME_WHOLE) {
         device->requests++;
-        buffer_append(device->schedule == NULL ? &connection->stream.unsent : &connection->held, message, length);
+        append_answer(device->schedule == NULL ? &connection->stream.unsent : &connection->held, message, length);
         buffer_taken(received, length);
         if (device->schedule != NULL && (connection->scheduled == 0 || !device->serial)) {
             schedule_add(device->schedule, now, connection);

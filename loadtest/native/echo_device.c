@@ -1,5 +1,6 @@
 /*
- * An Excrypt echo device: answers each [AO<CODE>;...] with the same message, so that code and AG are right.
+ * An Excrypt echo device: answers each [AO<CODE>;...] with the same message, so that code and AG are right, and the
+ * login RKLG with yes.
  *
  * One thread. Prints its address as one line on standard output when it accepts connections, and on SIGTERM or SIGINT
  * one line of JSON with what it did.
@@ -26,17 +27,18 @@ enum { BATCH = 128, DESCRIPTORS_KEPT = 16 };
 struct options {
     const char *listen;
     struct tls_settings tls;
-    long delay_us, connections;
+    long delay_us, connections, at_once;
     bool serial;
 };
 
 static const char USAGE[] =
     "usage: echo_device --cert FILE --key FILE --ca FILE [options]\n"
-    "Answers each Excrypt message with itself, over TLS with certificates on both sides.\n"
+    "Answers each Excrypt message with itself, and the login RKLG with yes, over TLS with certificates on both sides.\n"
     "  --listen HOST:PORT   where (127.0.0.1:0; port 0: the kernel chooses; the address is printed)\n"
     "  --delay US           microseconds between a request and its answer (0)\n"
     "  --mode MODE          parallel: the requests of a connection are worked on at once (default);\n"
     "                       serial: one after the other. Connections never wait for each other\n"
+    "  --at-once N          requests under way at once, over all connections; the others wait their turn (all)\n"
     "  --connections N      the most at once; more are closed (4096)\n"
     "  --tls VERSION        1.2 or 1.3 (1.3)\n";
 
@@ -53,7 +55,8 @@ static struct options read_options(int count, char **arguments) {
         {"key", required_argument, NULL, 'k'},    {"ca", required_argument, NULL, 'a'},
         {"delay", required_argument, NULL, 'd'},  {"mode", required_argument, NULL, 'm'},
         {"connections", required_argument, NULL, 'n'}, {"tls", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+        {"at-once", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
     struct options options = {.listen = "127.0.0.1:0", .tls = {.version = "1.3"}, .connections = 4096};
     for (int option; (option = getopt_long(count, arguments, "", KNOWN, NULL)) != -1;) {
         switch (option) {
@@ -63,6 +66,7 @@ static struct options read_options(int count, char **arguments) {
         case 'a': options.tls.ca = optarg; break;
         case 't': options.tls.version = optarg; break;
         case 'd': options.delay_us = whole_number("delay", optarg, 0, 60000000); break;
+        case 'o': options.at_once = whole_number("at-once", optarg, 1, MOST_LANES); break;
         case 'n': options.connections = whole_number("connections", optarg, 1, 1000000); break;
         case 'm':
             options.serial = strcmp(optarg, "serial") == 0;
@@ -153,7 +157,7 @@ int main(int count, char **arguments) {
 
     struct schedule schedule = {.timer = -1};
     if (options.delay_us > 0)
-        schedule_open(&schedule, (uint64_t)options.delay_us * 1000);
+        schedule_open(&schedule, (uint64_t)options.delay_us * 1000, (unsigned)options.at_once);
     struct echo_device device = {
         .poller = epoll_create1(EPOLL_CLOEXEC),
         .serial = options.serial,

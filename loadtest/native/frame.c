@@ -23,3 +23,19 @@ enum frame frame_next(struct buffer *received, size_t *scanned, size_t limit, co
     *length = (size_t)(end - head) + 1;
     return *length < 9 || *length > limit ? FRAME_BROKEN : FRAME_WHOLE; /* 9: [AOECHO;] */
 }
+
+const char *frame_field(const char *message, size_t length, const char tag[2], size_t *size) {
+    const char *end = message + length - 1; /* the closing bracket */
+    const char *field = message + 8;
+    while (field < end) {
+        const char *stop = memchr(field, ';', (size_t)(end - field));
+        if (stop == NULL)
+            stop = end;
+        if (stop - field >= 2 && memcmp(field, tag, 2) == 0) {
+            *size = (size_t)(stop - field);
+            return field;
+        }
+        field = stop + 1;
+    }
+    return NULL;
+}

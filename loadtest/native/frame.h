@@ -13,4 +13,7 @@ enum frame { FRAME_WHOLE, FRAME_PARTIAL, FRAME_BROKEN };
  */
 enum frame frame_next(struct buffer *received, size_t *scanned, size_t limit, const char **message, size_t *length);
 
+/* A field of a whole message, from its tag to before the `;` or `]` that ends it, or NULL. The AO field is not looked at. */
+const char *frame_field(const char *message, size_t length, const char tag[2], size_t *size);
+
 #endif

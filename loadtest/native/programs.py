@@ -38,6 +38,8 @@ class Credentials:
 class Programs:
     echo_device: Path
     closed_loop: Path
+    churn: Path
+    hold: Path
 
 
 def build(folder: Path | None = None) -> Programs:
@@ -53,7 +55,12 @@ def build(folder: Path | None = None) -> Programs:
         reason = made.stderr.strip()
         hint = "; Debian: apt-get install libssl-dev" if "openssl/" in reason and "No such file" in reason else ""
         raise BuildError(f"the programs of {SOURCE} do not build{hint}\n{reason}")
-    return Programs(echo_device=target / "echo_device", closed_loop=target / "closed_loop")
+    return Programs(
+        echo_device=target / "echo_device",
+        closed_loop=target / "closed_loop",
+        churn=target / "churn",
+        hold=target / "hold",
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -70,24 +77,40 @@ class Load:
     commands: Sequence[str] = ("ECHO",)
     seed: int = 1
     echo: bool = True  # an answer must be its request, byte for byte
+    rate: float = 0.0  # requests per second of an open loop; 0: a closed one
+    busy_every: int = 1  # only every so manieth client asks
+    login: bool = False  # each client logs in first, as a user of its own
+    reconnect: bool = False  # a lost client connects again
+    slow: float = 0.0  # seconds; an answer that takes longer counts as affected; 0: none does
 
     def options(self) -> list[str]:
         options = ["--connect", ",".join(self.addresses), "--clients", str(self.clients), "--depth", str(self.depth)]
         options += ["--seconds", str(self.seconds), "--warmup", str(self.warmup), "--timeout", str(self.timeout)]
         options += ["--size", f"{self.sizes[0]}:{self.sizes[1]}", "--commands", ",".join(self.commands)]
         options += ["--seed", str(self.seed)]
-        return [*options, "--echo"] if self.echo else options
+        if self.rate:
+            options += ["--rate", f"{self.rate:.3f}"]
+        if self.busy_every > 1:
+            options += ["--busy-every", str(self.busy_every)]
+        if self.slow:
+            options += ["--slow", str(self.slow * 1e3)]
+        flags = {"--echo": self.echo, "--login": self.login, "--reconnect": self.reconnect}
+        return [*options, *(flag for flag, wanted in flags.items() if wanted)]
 
 
 @attrs.frozen(kw_only=True)
 class LoadResult:
-    """What closed_loop found. Latencies are microseconds from sending a request to having its whole answer."""
+    """What closed_loop found. Latencies are microseconds from sending a request to having its whole answer; in an open
+    loop from when it was due."""
 
     clients: int
     requests: int  # right answers in the measured window
     errors: int  # error answers, and requests whose connection ended or that timed out
     wrong: int  # answers to something else
     lost_connections: int
+    late: int  # of an open loop: sent 1 ms after they were due though a connection was free
+    affected: int  # lost, wrong, an error, or slower than asked
+    last_affected: float | None  # when the last of them was known, as time.monotonic tells; None: none was
     seconds: float
     cpu_seconds: float  # of closed_loop itself
     wanted_seconds: float  # how long closed_loop had work to do: it ran, or waited for a core
@@ -109,6 +132,9 @@ def parse_result(line: str) -> LoadResult:
             errors=told["errors"],
             wrong=told["wrong"],
             lost_connections=told["lost_connections"],
+            late=told["late"],
+            affected=told["affected"],
+            last_affected=told["last_affected_s"] if told["affected"] else None,
             seconds=told["duration_s"],
             cpu_seconds=told["cpu_s"],
             wanted_seconds=told["wanted_s"],

@@ -51,6 +51,8 @@ void result_print(const struct tally *tally, unsigned clients, unsigned depth, s
     printf(", \"wanted_s\": %.6f", to.wanted_s - from.wanted_s);
     printf(", \"requests\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"error_answers\": %" PRIu64, tally->requests,
            tally->error_answers + tally->lost_requests, tally->error_answers);
+    printf(", \"late\": %" PRIu64 ", \"affected\": %" PRIu64 ", \"last_affected_s\": %.6f", tally->late, tally->affected,
+           (double)tally->last_affected / 1e9);
     printf(", \"lost_requests\": %" PRIu64 ", \"lost_connections\": %" PRIu64 ", \"wrong\": %" PRIu64 ", ",
            tally->lost_requests, tally->lost_connections, tally->wrong);
     print_latency(&tally->latency);

@@ -11,8 +11,8 @@
 
 enum { FIRST_CAPACITY = 256 };
 
-void schedule_open(struct schedule *schedule, uint64_t delay_ns) {
-    *schedule = (struct schedule){.delay = delay_ns};
+void schedule_open(struct schedule *schedule, uint64_t delay_ns, unsigned lanes) {
+    *schedule = (struct schedule){.delay = delay_ns, .lane_count = lanes};
     schedule->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (schedule->timer < 0)
         fail(EXIT_FAILURE, "cannot make a timer: %s", strerror(errno));
@@ -31,11 +31,21 @@ static void grow(struct schedule *schedule) {
     schedule->capacity = capacity;
 }
 
+/* When something that comes now is done. */
+static uint64_t due_time(struct schedule *schedule, uint64_t now) {
+    if (schedule->lane_count == 0)
+        return now + schedule->delay;
+    uint64_t *free_at = &schedule->free_at[schedule->next_lane];
+    schedule->next_lane = (schedule->next_lane + 1) % schedule->lane_count;
+    *free_at = (*free_at > now ? *free_at : now) + schedule->delay;
+    return *free_at;
+}
+
 void schedule_add(struct schedule *schedule, uint64_t now, void *what) {
     if (schedule->length == schedule->capacity)
         grow(schedule);
     size_t tail = (schedule->head + schedule->length) & (schedule->capacity - 1);
-    schedule->entries[tail] = (struct entry){.due = now + schedule->delay, .what = what};
+    schedule->entries[tail] = (struct entry){.due = due_time(schedule, now), .what = what};
     schedule->length++;
     if (schedule->length == 1)
         schedule_arm(schedule);

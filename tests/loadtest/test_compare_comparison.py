@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from loadtest.compare.__main__ import main
 from loadtest.compare.command import find_guardian
 from loadtest.compare.comparison import Plan, compare
 from loadtest.compare.contenders import NotInstalledError
+from loadtest.compare.cost import main
 from loadtest.compare.haproxy import find_haproxy, haproxy_config
 from loadtest.compare.ours import DeviceUse, guardian_config
 from loadtest.compare.pki import Pki, make_pki

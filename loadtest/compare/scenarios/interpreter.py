@@ -1,0 +1,91 @@
+"""What another interpreter of the same version gains."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from loadtest.compare.contenders import Contender
+from loadtest.compare.readings import Figure
+from loadtest.compare.stage import Stage
+from loadtest.compare.workshop import Workshop
+
+from .scenario import Scenario
+
+CLIENTS: Final = 64
+_PLACES: Final = ("/usr/bin", "/usr/local/bin")
+_CALL: Final = "import sys; from guardian.cli import main; sys.argv[0] = 'guardian'; main()"
+
+
+def find_other(places: Sequence[str] = _PLACES) -> Path | None:
+    """One of the same version, which can load what ours has installed, in another place than ours."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    own = Path(sys.base_prefix).resolve()
+    for place in places:
+        found = Path(place, name)
+        if os.access(found, os.X_OK) and not found.resolve().is_relative_to(own):
+            return found
+    return None
+
+
+def command_of(interpreter: Path) -> list[str | Path]:
+    """`guardian` under another interpreter, with the packages of ours."""
+    installed = Path(sysconfig.get_path("purelib"))
+    found = importlib.util.find_spec("guardian")
+    assert found is not None, "it is what is measured"
+    assert found.origin is not None, "it is a package with an __init__.py"
+    source = Path(found.origin).parents[1]
+    path = str(installed) if (installed / "guardian").is_dir() else f"{source}:{installed}"
+    return ["env", f"PYTHONPATH={path}", interpreter, "-c", _CALL]
+
+
+def _version(interpreter: Path) -> str:
+    code = "import platform; print(platform.python_version())"
+    return subprocess.run(
+        [interpreter, "-c", code], capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()
+
+
+def _contenders(stage: Stage, other: Path) -> list[Contender]:
+    return [
+        contender
+        for pipeline, label in ((64, "64x1"), (1, "1x8"))
+        for contender in (
+            stage.guardian(pipeline),
+            stage.guardian(pipeline, name=f"guardian {label}, other", command=command_of(other)),
+        )
+    ]
+
+
+def run(workshop: Workshop) -> None:
+    other = find_other()
+    if other is None:
+        workshop.remarks.append("interpreter: no other interpreter of this version was found in " + ", ".join(_PLACES))
+        return
+    workshop.remarks.append(f"interpreter: the other one is {other}, Python {_version(other)}")
+    with workshop.stage() as stage:
+        contenders = _contenders(stage, other)
+        for turn in range(1, min(3, workshop.effort.rounds) + 1):
+            for contender in contenders:
+                measured = workshop.measure("interpreter", stage, contender, workshop.load(CLIENTS), turn)
+                if measured.cost is not None:
+                    workshop.readings.add("cpu.interpreter", contender.name, turn, measured.cost)
+
+
+SCENARIO: Final = Scenario(
+    name="interpreter",
+    title="Another interpreter",
+    note=(
+        f"{CLIENTS} clients, as in the first table, with the interpreter that runs this and with another of"
+        " the same version, such as the distribution's, which is built with optimisation. The same packages,"
+        " the same compiled data path."
+    ),
+    figures=[Figure(name="cpu.interpreter", title=f"{CLIENTS} clients", unit="µs")],
+    run=run,
+)

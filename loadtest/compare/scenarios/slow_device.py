@@ -1,0 +1,45 @@
+"""The tail where one of three devices is ten times slower."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from loadtest.compare.readings import Figure
+from loadtest.compare.workshop import Workshop
+
+from .scenario import Scenario
+
+CLIENTS: Final = (16, 64)
+DEVICE: Final = ("--delay", "1000", "--at-once", "4")
+SLOW: Final = ("--delay", "10000", "--at-once", "4")
+
+
+def run(workshop: Workshop) -> None:
+    with workshop.stage(DEVICE, DEVICE, SLOW) as stage:
+        contenders = [*stage.others(), stage.guardian()]
+        for clients in CLIENTS:
+            for turn in range(1, workshop.effort.rounds + 1):
+                for contender in contenders:
+                    what = f"slow device, {clients} clients"
+                    measured = workshop.measure(what, stage, contender, workshop.load(clients), turn)
+                    workshop.readings.add(f"p99.slow.{clients}", contender.name, turn, measured.p99 / 1e3)
+                    workshop.readings.add(f"rate.slow.{clients}", contender.name, turn, measured.rate)
+
+
+SCENARIO: Final = Scenario(
+    name="slow-device",
+    title="One of three devices ten times slower",
+    note=(
+        "Each device works on four requests at once; two take 1 ms for each, one takes 10. A closed loop."
+        " `guardian 1x8`, with the policy that is the default."
+    ),
+    figures=[
+        figure
+        for clients in CLIENTS
+        for figure in (
+            Figure(name=f"p99.slow.{clients}", title=f"p99, {clients} clients", unit="ms"),
+            Figure(name=f"rate.slow.{clients}", title=f"requests/s, {clients} clients", unit="/s", digits=0),
+        )
+    ],
+    run=run,
+)
