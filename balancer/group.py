@@ -49,11 +49,13 @@ class Group:
         bounds: tuple[float, ...],
         clock: Callable[[], float],
         tell: Tell,
+        scheduler: Scheduler | None = None,
     ) -> None:
+        """``scheduler``: another than the product's, for whoever compares policies."""
         self.name = settings.name
         self.commands = commands
         self.devices: list[Device] = []
-        self.scheduler = Scheduler(settings.balancing.policy, settings.slow_start)
+        self.scheduler = scheduler or Scheduler(settings.balancing.policy, settings.slow_start)
         self.resending = Resending(self, self.scheduler, settings.retries)
         self.logins = LoginRules(settings.sessions)
         self.pins = Pins(self.scheduler, self.logins, clock)
