@@ -61,6 +61,11 @@ bench: setup
 onlookers: setup
 	@$(BIN)/python -m loadtest.onlookers $(ARGS)
 
+# Policies beside each other in virtual time: `make simulate ARGS="workers --svg workers.svg"`.
+.PHONY: simulate
+simulate: setup
+	@$(BIN)/python -m loadtest.simulate $(ARGS)
+
 # 20,000 hostile connections to the admin port; then a nemesis for minutes, and the checkers over everybody's journals
 # afterwards; `make soak SEED=7 SECONDS=600`.
 soak: setup

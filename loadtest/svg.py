@@ -110,13 +110,17 @@ def stroke(points: Iterable[tuple[float, float]], kind: str) -> str:
     return f'<polyline points="{path}" class="{kind}"/>'
 
 
-def legend(x: float, y: float, entries: Sequence[tuple[str, str]]) -> str:
-    """In one row. Each has its classes of a line, and its words."""
+def legend(left: float, top: float, width: float, entries: Sequence[tuple[str, str]]) -> tuple[str, float]:
+    """Rows of entries, each with its classes of a line and its words; and where the last row stands."""
     parts = []
+    x, y = left, top
     for kind, words in entries:
+        needs = 46.0 + 6.6 * len(words)
+        if x > left and x + needs > left + width:
+            x, y = left, y + 20.0
         parts += [stroke([(x, y - 4.0), (x + 22.0, y - 4.0)], kind), text(x + 28.0, y, words)]
-        x += 46.0 + 6.4 * len(words)
-    return "".join(parts)
+        x += needs
+    return "".join(parts), y
 
 
 @attrs.frozen(kw_only=True)

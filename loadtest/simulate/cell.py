@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from .board import Board
+from .board import AT_ONCE, Board
 from .clients import Closed, Load, Open
 from .device import Character, Fault, ModelDevice
 from .policies import Name
@@ -157,8 +157,9 @@ def _simulate(cell: Cell) -> Result:
     ]
     if cell.sight is not None and cell.workers > 1:
         board = Board(cell.sight, timeline, [worker.group.devices for worker in workers])
-        for worker in workers:
-            worker.scheduler.sight = board.sight
+        if cell.sight == AT_ONCE:
+            for worker in workers:
+                worker.scheduler.look = board.look
     groups = [worker.group for worker in workers]
     tally = Tally(since=cell.warmup)
     chance = Random(f"{cell.seed} clients")

@@ -72,6 +72,13 @@ class ModelKeeper:
         if self._pinging is None and (self._device.tracker.suspect or self._device.health is Health.UNKNOWN):
             self._ping_at(max(self._timeline.now, self._pinged_at + _AT_MOST_EVERY))
 
+    def look(self) -> None:
+        if self._pinging is None:
+            self._ping_at(max(self._timeline.now, self._pinged_at + _AT_MOST_EVERY))
+
+    def distrust(self, reason: str) -> None:
+        raise NotImplementedError
+
     def open_private(self, owner: Owner) -> None:
         raise NotImplementedError
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Final
 
+import attrs
+
 from loadtest import svg
 
 from .cell import TOLD, Cell, Result
@@ -28,9 +30,9 @@ def draw(results: Sequence[Result]) -> str:
     """An SVG file."""
     cells = [result.cell for result in results]
     if len({cell.workers for cell in cells}) > 1:
-        return _lines(results, "workers", "processes", lambda cell: cell.workers)
+        return _chart(results, "p99 by the number of processes", lambda cell: cell.workers)
     if len({cell.devices for cell in cells}) > 1:
-        return _lines(results, "devices", "devices", lambda cell: cell.devices)
+        return _chart(results, "p99 by the number of devices", lambda cell: cell.devices)
     return _ranges(results)
 
 
@@ -86,61 +88,75 @@ _CHART: Final = 380.0
 _CHART_COLUMN: Final = _CHART + 190.0
 
 
-def _lines(results: Sequence[Result], title: str, unit: str, number: Callable[[Cell], int]) -> str:
+@attrs.frozen(kw_only=True)
+class _Line:
+    """What one line stands for. ``sight`` matters where there are ``several`` processes."""
+
+    policy: Name
+    sight: float | None
+    several: bool
+
+    @property
+    def kind(self) -> str:
+        dashes = _DASHES.get(self.sight, "dash") if self.several else ""
+        return f"l s{_SERIES[self.policy]} {dashes}".strip()
+
+    @property
+    def words(self) -> str:
+        if not self.several:
+            return _TOLD[self.policy]
+        seen = {None: "nothing seen", 0.0: "all seen"}.get(self.sight, f"seen {1000 * (self.sight or 0.0):g} ms late")
+        return f"{_TOLD[self.policy]}, {seen}"
+
+    def points(self, rows: Sequence[Result], number: Callable[[Cell], int]) -> list[tuple[float, float]]:
+        """Its p99 by that number; one process sees itself, whatever others would see."""
+        return [
+            (float(number(row.cell)), row.quantiles["99"])
+            for row in rows
+            if row.cell.policy is self.policy
+            and (row.cell.sight == self.sight or row.cell.workers == 1)
+            and row.lost < _UNSOUND
+        ]
+
+
+def _chart(results: Sequence[Result], title: str, number: Callable[[Cell], int]) -> str:
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(TOLD[result.cell.trouble], []).append(result)
-    x = svg.Scale(
-        min(number(result.cell) for result in results), max(number(result.cell) for result in results), logarithmic=True
-    )
+    numbers = sorted({number(result.cell) for result in results})
+    several = any(result.cell.workers > 1 for result in results)
+    looked = [result.cell for result in results if number(result.cell) > 1]
+    lines = [
+        _Line(policy=policy, sight=sight, several=several)
+        for policy, sight in dict.fromkeys((cell.policy, cell.sight) for cell in looked)
+    ]
+    x = svg.Scale(numbers[0], numbers[-1], logarithmic=True)
     y = svg.around([result.quantiles["99"] for result in results if result.lost < _UNSOUND], logarithmic=True)
-    body = [svg.text(24.0, 34.0, f"p99 by number of {title}", "title")]
-    body.append(svg.text(24.0, 54.0, _common(results[0].cell), "small"))
-    series = list(
-        dict.fromkeys((result.cell.policy, result.cell.sight) for result in results if number(result.cell) > 1)
-    )
-    body.append(svg.legend(24.0, 84.0, [(_kind(*each), _series(*each)) for each in series]))
+    width = 24.0 + _CHART_COLUMN * len(groups)
+    body = [svg.text(24.0, 34.0, title, "title"), svg.text(24.0, 54.0, _common(results[0].cell), "small")]
+    shown, below = svg.legend(24.0, 84.0, width - 48.0, [(line.kind, line.words) for line in lines])
+    body.append(shown)
     for place, (words, rows) in enumerate(groups.items()):
-        panel = svg.Panel(left=80.0 + _CHART_COLUMN * place, top=132.0, width=_CHART, height=250.0, x=x, y=y)
-        ticks = sorted({number(row.cell) for row in rows})
+        panel = svg.Panel(left=80.0 + _CHART_COLUMN * place, top=below + 44.0, width=_CHART, height=250.0, x=x, y=y)
         body += [svg.text(panel.left, panel.top - 14.0, words, "head"), panel.across(svg.milliseconds)]
-        body += [panel.along(lambda tick: f"{tick:g}", ticks)]
-        body += [svg.text(panel.left + _CHART / 2, panel.top + 288.0, unit, "small", "middle")]
-        body += _curves(panel, rows, series, number)
-    return svg.document(24.0 + _CHART_COLUMN * len(groups), 440.0, f"p99 by number of {title}", body)
+        body += [panel.along(lambda tick: f"{tick:g}", numbers)]
+        body += _curves(panel, [(line, line.points(rows, number)) for line in lines])
+    return svg.document(width, below + 340.0, title, body)
 
 
-def _curves(
-    panel: svg.Panel,
-    rows: Sequence[Result],
-    series: Sequence[tuple[Name, float | None]],
-    number: Callable[[Cell], int],
-) -> list[str]:
+def _curves(panel: svg.Panel, lines: Sequence[tuple[_Line, list[tuple[float, float]]]]) -> list[str]:
     parts = []
-    ends: list[tuple[float, float, str]] = []
-    for policy, sight in series:
-        points = [
-            (float(number(row.cell)), row.quantiles["99"])
-            for row in rows
-            if row.cell.policy is policy and (row.cell.sight == sight or row.cell.workers == 1) and row.lost < _UNSOUND
-        ]
-        parts.append(panel.line(points, _kind(policy, sight)))
-        parts += [panel.mark(x, y, _SERIES[policy], 3.5, f"{_series(policy, sight)}: {_short(y)}") for x, y in points]
+    ends: dict[str, tuple[float, float]] = {}  # one label for lines that end in the same figure
+    for line, points in lines:
+        parts.append(panel.line(points, line.kind))
+        parts += [panel.mark(x, y, _SERIES[line.policy], 3.5, f"{line.words}: {_short(y)}") for x, y in points]
         if points:
-            ends.append((*panel.place(*points[-1]), _short(points[-1][1])))
-    below = panel.top - 20.0
-    for x, y, words in sorted(ends, key=lambda end: end[1]):
-        below = max(y + 4.0, below + 13.0)  # labels of lines that end together stand below each other
-        parts.append(svg.text(x + 9.0, below, words, "value"))
+            ends.setdefault(_short(points[-1][1]), panel.place(*points[-1]))
+    lowest = panel.top - 20.0
+    for words, (x, y) in sorted(ends.items(), key=lambda end: end[1][1]):
+        lowest = max(y + 4.0, lowest + 13.0)  # labels of lines that end together stand below each other
+        parts.append(svg.text(x + 9.0, lowest, words, "value"))
     return parts
-
-
-def _kind(policy: Name, sight: float | None) -> str:
-    return f"l s{_SERIES[policy]} {_DASHES.get(sight, 'dash') if policy in (Name.WORK, Name.COUNT) else ''}".strip()
-
-
-def _series(policy: Name, sight: float | None) -> str:
-    return _TOLD[policy] + ("" if sight is None else f", all seen{f' {1000 * sight:g} ms late' if sight else ''}")
 
 
 def _short(seconds: float) -> str:
@@ -148,5 +164,5 @@ def _short(seconds: float) -> str:
 
 
 def _common(cell: Cell) -> str:
-    load = f"{cell.clients} clients in a closed loop" if cell.clients else f"open arrivals at {cell.load:.0%}"
+    load = f"{cell.clients} clients in a closed loop" if cell.clients else f"Open arrivals at {cell.load:.0%}"
     return f"{load}, mix {cell.mix}, each device does {cell.parallel} at once, seed {cell.seed}"

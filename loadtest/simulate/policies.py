@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 from typing import Final
 
 from balancer.device import Device
 from balancer.scheduler import Scheduler
 from config.model import Policy
-
-Sight = Callable[[Device], tuple[int, float]]  # requests that others have outstanding there, and seconds of work
 
 _MEMORY: Final = 10.0  # seconds after which an average has forgotten two thirds
 
@@ -33,29 +31,16 @@ PRODUCTS: Final = {
 
 
 class SeeingScheduler(Scheduler):
-    """Picks by what a device has outstanding from other workers too, as far as is seen of them.
-
-    What is elsewhere is put on top of the device's own for as long as the pick lasts, so each policy counts it as own.
-    """
+    """The product's own, which looks at what other workers have outstanding before it picks, where it is shown that."""
 
     def __init__(self, policy: Policy, slow_start: float) -> None:
         super().__init__(policy, slow_start)
-        self.sight: Sight | None = None
+        self.look: Callable[[Sequence[Device]], None] | None = None
 
     def pick(self, code: bytes, now: float, avoid: Collection[Device] = ()) -> Device | None:
-        if self.sight is None:
-            return self.choose(code, now, avoid)
-        own = [(device, device.outstanding, device.work, device.limit) for device in self.serving]
-        for device, _, _, limit in own:
-            outstanding, work = self.sight(device)
-            device.outstanding += outstanding
-            device.work += work
-            if limit:  # what others have there takes no room from this worker's portion
-                device.limit += outstanding
-        best = self.choose(code, now, avoid)
-        for device, outstanding, work, limit in own:
-            device.outstanding, device.work, device.limit = outstanding, work, limit
-        return best
+        if self.look is not None:
+            self.look(self.serving)
+        return self.choose(code, now, avoid)
 
     def choose(self, code: bytes, now: float, avoid: Collection[Device]) -> Device | None:
         """The policy itself."""
@@ -90,7 +75,7 @@ class LeastLatency(SeeingScheduler):
                 continue
             average, then = self._average.get(device, (0.0, now))
             average *= math.exp((then - now) / _MEMORY)
-            load = (device.outstanding + 1) * average / device.ramped_weight(now, self.slow_start)
+            load = (device.outstanding + device.elsewhere + 1) * average / device.ramped_weight(now, self.slow_start)
             if load < least or (load == least and best is not None and device.turn < best.turn):
                 best, least = device, load
         if best is not None:
@@ -112,7 +97,7 @@ class TwoChoices(SeeingScheduler):
             fit = self._random.sample(fit, 2)
         return min(
             fit,
-            key=lambda device: (device.outstanding + 1) / device.ramped_weight(now, self.slow_start),
+            key=lambda device: (device.outstanding + device.elsewhere + 1) / device.ramped_weight(now, self.slow_start),
             default=None,
         )
 
