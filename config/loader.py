@@ -28,6 +28,7 @@ class Loaded:
     config: Config | None
     problems: tuple[Problem, ...]
     source: yaml_source.Mapping | None = attrs.field(default=None, repr=False)  # the file as it was written
+    text: str = attrs.field(default="", repr=False)  # the same, as it was read
     digest: str = attrs.field(default="", repr=False)  # of its text, and of the catalogue it names
 
     @property
@@ -45,13 +46,14 @@ def load(
     *,
     environment: Mapping[str, str] | None = None,
     now: datetime | None = None,
+    text: str | None = None,
 ) -> Loaded:
     """Read and check a configuration. Never raises for what is in the file, nor for what is not there.
 
     ``read_files`` also reads every certificate, key, CRL and secret that the file names, and checks dates against
     ``now`` (aware; by default the clock). ``environment`` is what ``${env:NAME}`` takes from, by default the
     process's. A file named by ``catalogue:`` is always read, because function rules may use what it adds; its
-    problems carry its own name.
+    problems carry its own name. ``text``: what the file says, from who has read it; then it is not read.
     """
     report = Report(str(path))
     try:
@@ -59,7 +61,7 @@ def load(
     except (OSError, ValueError) as exc:
         report.error(Place(WHOLE_FILE, 1), f"cannot be read ({exc}), must be a readable YAML file")
         return Loaded(config=None, problems=report.problems())
-    text = yaml_source.read_file(path, report)
+    text = yaml_source.read_file(path, report) if text is None else text
     root = yaml_source.parse(text, report) if text is not None else None
     if root is None:
         return Loaded(config=None, problems=report.problems())
@@ -77,7 +79,9 @@ def load(
     if any(problem.severity == "error" for problem in problems):
         return Loaded(config=None, problems=problems)
     config = draft.build()
-    return Loaded(config=config, problems=problems, source=root, digest=_digest(text or "", config.catalogue))
+    return Loaded(
+        config=config, problems=problems, source=root, text=text or "", digest=_digest(text or "", config.catalogue)
+    )
 
 
 def _digest(text: str, catalogue: Path | None) -> str:

@@ -25,9 +25,10 @@ from .admin.server import serve_admin
 from .events import Actor, Kind
 from .handover import Inheritance, Line, inherited
 from .installation import data_path, version
+from .interpreter import share_the_interpreter
 from .lifecycle import Drain
 from .logs import LogHandle, start
-from .notify import notifier
+from .notify import notifier, watchdog_interval
 from .proxy import Proxy
 from .reloading import Reloading
 from .secrecy import forbid_core_dumps
@@ -41,8 +42,7 @@ _OF_SIGNALS: Final = Actor(name="whoever may signal the process", source="signal
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 _LOOK_EVERY: Final = 0.05  # seconds
 _LAST_WORDS: Final = 2.0  # seconds that a process which has drained may take to end
-# Seconds, 5 ms by default: while a thread works, each call into OpenSSL makes the loop wait for so long to go on.
-_SWITCH_INTERVAL: Final = 0.0001
+_NO_UPGRADE: Final = "several workers cannot take over from a running process: restart it"
 
 
 def main(path: Path) -> int:
@@ -53,17 +53,22 @@ def main(path: Path) -> int:
         print(problem, file=sys.stderr)
     if loaded.config is None:
         return 1
-    if worker_count(loaded.config.workers) > 1:
-        print("guardian: cannot start: more than one worker is not possible yet", file=sys.stderr)
-        return 1
     try:
         inheritance = inherited(os.environ)
         offered = of_systemd(os.environ, os.getpid()) if inheritance is None else inheritance.sockets
     except OSError as exc:
         print(f"guardian: cannot start: {exc}", file=sys.stderr)
         return 1
-    sys.setswitchinterval(_SWITCH_INTERVAL)
+    alone = worker_count(loaded.config.workers) == 1
+    if inheritance is not None and not alone:
+        print(f"guardian: cannot start: {_NO_UPGRADE}", file=sys.stderr)
+        return 1
+    share_the_interpreter()
     with start(loaded.config.logs) as logs:
+        if not alone:
+            from .workers.supervisor import Supervisor  # noqa: PLC0415 (only then)
+
+            return trio.run(Supervisor(path, loaded, logs, offered).run)
         return trio.run(_Application(path, loaded, logs, offered, inheritance).run)
 
 
@@ -175,7 +180,7 @@ class _Application:
         proxy.events.tell(Kind.START, "guardian", "serving", detail=f"version {version() or 'unknown'}")
         if self._predecessor is None:
             self._manager.ready()
-        nursery.start_soon(Wellbeing(proxy, self._manager, os.environ).run)
+        nursery.start_soon(Wellbeing(proxy, self._manager, watchdog_interval(os.environ, os.getpid())).run)
         return proxy
 
     async def _serve_admin(self, *, task_status: trio.TaskStatus[Bind | UnixBind]) -> None:

@@ -24,6 +24,7 @@ class Kind(enum.Enum):
     STOP = "stop"
     RELOAD = "reload"
     UPGRADE = "upgrade"  # another process takes over
+    WORKER = "worker"  # one of several processes serves, or has ended
     WILL = "will"  # an operator wants something of a device
     DEVICE = "device"  # the belief in a device changed
     FAILOVER = "failover"  # another device stands in for one

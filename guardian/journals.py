@@ -27,10 +27,16 @@ class Journals:
         self._together = together
 
     def offer(self, owners: Owners) -> None:
-        """For the next configuration, instead of those that an earlier one did not come to take."""
+        """More of them, for the next configuration."""
+        self._owners.files.update(owners.files)
+        self._owners.memory.update(owners.memory)
+
+    def withdraw(self) -> None:
+        """Those that no configuration took are closed."""
         for descriptor in (*self._owners.files.values(), *self._owners.memory.values()):
             os.close(descriptor)
-        self._owners = owners
+        self._owners.files.clear()
+        self._owners.memory.clear()
 
     def of(self, config: Config, running: Mapping[str, RunningGroup]) -> Opened:
         """The journal of each group; one that is in use stays open. Raises OSError."""

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 import structlog
@@ -34,8 +34,9 @@ _OURS: Final = frozenset({"time", "level", "event", "exc_info", "exception", "st
 class LogHandle:
     """Where logs go while it is open. Returned by `start`."""
 
-    def __init__(self, logs: Logs, fd: int, capacity: int) -> None:
+    def __init__(self, logs: Logs, fd: int, capacity: int, marks: Mapping[str, Plain]) -> None:
         self._fd = fd
+        self._marks = marks
         self._render = render_json
         self._writer = LogWriter(fd, self._report, capacity)
         self._foreign = _Foreign(logging.WARNING)
@@ -74,7 +75,7 @@ class LogHandle:
     def _put(self, _logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
         """The only structlog processor: make a line of an event and queue it. Never raises."""
         try:
-            self._writer.put(self._render(entry(method, event)))
+            self._writer.put(self._render(entry(method, {**event, **self._marks} if self._marks else event)))
         except Exception as exc:  # noqa: BLE001 (a value with a broken method must not break its logger's caller)
             self._writer.put(self._render(entry("error", {"event": "event not logged", "exc_info": exc})))
         raise structlog.DropEvent
@@ -83,9 +84,14 @@ class LogHandle:
         return self._render(entry("warning", {"event": "log events dropped", "count": missing}))
 
 
-def start(logs: Logs, *, fd: int = 2, capacity: int = CAPACITY) -> LogHandle:
-    """Send structlog's events, and warnings of the standard `logging`, to a descriptor until the handle is closed."""
-    return LogHandle(logs, fd, capacity)
+def start(
+    logs: Logs, *, fd: int = 2, capacity: int = CAPACITY, marks: Mapping[str, Plain] = MappingProxyType({})
+) -> LogHandle:
+    """Send structlog's events, and warnings of the standard `logging`, to a descriptor until the handle is closed.
+
+    ``marks``: keys that every event of this process gets.
+    """
+    return LogHandle(logs, fd, capacity, marks)
 
 
 def entry(level: str, event: Mapping[str, Any]) -> dict[str, Plain]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ from .journals import Journals, Opened, let_go, share
 from .lessons import Lessons
 from .listener import Listener, Terms
 from .ready import Ready, make_ready
-from .sockets import OfferedSockets
+from .sockets import Offered, OfferedSockets
 from .workers.board import Place
 
 if TYPE_CHECKING:
@@ -178,10 +178,6 @@ class Proxy:
             self.events,
             self._place,
         )
-
-    def offer_journals(self, owners: Owners) -> None:
-        """Of groups that the next configuration adds; they are ours from now on."""
-        self._journals.offer(owners)
 
     def share_writes(self) -> Owners:
         """From now on other processes may write to the same devices, each in its turn; gives what they need for it.
@@ -328,6 +324,16 @@ class Proxy:
     def hold_back(self) -> None:
         """Before the first `apply`: nobody is let in until `let_in`; who comes waits in the sockets."""
         self._accepting = False
+
+    def offer(self, sockets: Iterable[Offered], owners: Owners) -> None:
+        """What the next configuration may take, bound and opened by another process."""
+        self._offered.add(sockets)
+        self._journals.offer(owners)
+
+    def withdraw(self) -> None:
+        """What was offered and not taken is closed."""
+        self._offered.close()
+        self._journals.withdraw()
 
     def let_in(self) -> None:
         if not self._accepting:

@@ -10,7 +10,7 @@ import hashlib
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 import structlog
@@ -23,15 +23,16 @@ from config.diff import Changes, diff
 from config.loader import Loaded, load
 from config.problems import Problem
 
-from .events import Actor, Kind
+from .events import Actor, Events, Kind
 from .notify import Notifier
-from .proxy import Proxy
 from .ready import Ready, make_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from config.model import Config
+
+    from .audit.trail import AuditTrail
 
 _WRONG: Final = "the configuration has errors"
 
@@ -57,6 +58,32 @@ class ReloadResult:
         return (*self.changes.describe(), *self.renewed)
 
 
+class Reloadable(Protocol):
+    """What runs on a configuration. `adopt` makes another the running one; OSError: then nothing has changed."""
+
+    config: Config
+    certificates: Mapping[str, float]
+    audit: AuditTrail
+    state: ProxyState
+    reloads: dict[str, int]
+    events: Events
+
+    def adopt(self, ready: Ready) -> None: ...
+
+
+class Others(Protocol):
+    """Other processes that run on the same."""
+
+    async def prepare(self, loaded: Loaded) -> None:
+        """Raises OSError where one of them cannot: then nothing has changed."""
+
+    def forget(self) -> None:
+        """What was prepared is not to be."""
+
+    async def adopt(self) -> None:
+        """What was prepared is the running one now. Does not fail."""
+
+
 class Reloading:
     """Knows the file that the proxy runs on. ``loaded`` is the last reading of it that was applied.
 
@@ -65,7 +92,13 @@ class Reloading:
     """
 
     def __init__(
-        self, file: Path, loaded: Loaded, proxy: Proxy, applied: Callable[[Config], None], manager: Notifier
+        self,
+        file: Path,
+        loaded: Loaded,
+        proxy: Reloadable,
+        applied: Callable[[Config], None],
+        manager: Notifier,
+        others: Others | None = None,
     ) -> None:
         """``applied`` is called with each configuration that a reload has made the running one. ``manager`` hears."""
         self.file = file.absolute()
@@ -77,6 +110,7 @@ class Reloading:
         self._proxy = proxy
         self._applied = applied
         self._manager = manager
+        self._others = others
         self._turn = trio.Lock()
         self._log = structlog.get_logger()
 
@@ -114,15 +148,21 @@ class Reloading:
             renewed=tuple(_renewed(self._proxy.certificates, ready.certificates)),
         )
         try:
+            if not dry_run and self._others is not None:
+                await self._others.prepare(loaded)
             ready = ready if dry_run else await self._with_audit_file(ready)
             if self._proxy.state is ProxyState.DRAINING:
                 ready.audit.close()
-                return self._done(by, attrs.evolve(result, reason=self.refused or "the proxy is stopping"))
+                raise OSError(self.refused or "the proxy is stopping")  # noqa: TRY301 - told below
             if dry_run:
                 return result
             self._proxy.adopt(ready)
         except OSError as exc:
+            if not dry_run and self._others is not None:
+                self._others.forget()
             return self._done(by, attrs.evolve(result, reason=str(exc)))
+        if self._others is not None:
+            await self._others.adopt()
         self.loaded, self.loaded_at = loaded, datetime.now(UTC)
         self.fingerprint = fingerprint
         self._applied(config)

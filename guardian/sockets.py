@@ -50,6 +50,10 @@ class OfferedSockets:
             taken.append(sock)
         return taken
 
+    def add(self, offered: Iterable[Offered]) -> None:
+        """More of them, while we run already."""
+        self._offered.extend(offered)
+
     def close(self) -> list[str]:
         """Let go of what nobody took; says what that was, for people."""
         left = [f"{offered.name} ({address_of(offered.socket)})" for offered in self._offered]

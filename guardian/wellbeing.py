@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
-from collections.abc import MutableMapping
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 import trio
 
 from .listener import Listener
 from .logs import RateLimited
-from .notify import Notifier, watchdog_interval
 from .proxy import Proxy
 from .pulse import Pulse
 
@@ -21,13 +18,22 @@ _STATUS_EVERY: Final = 1.0  # seconds
 _COMPLAIN_EVERY: Final = 10.0  # seconds
 
 
+class Manager(Protocol):
+    """Whoever wants to know."""
+
+    def status(self, text: str) -> None: ...
+
+    def alive(self) -> None: ...
+
+
 class Wellbeing:
     """Run `run` in a nursery, which itself shows that trio's loop goes round."""
 
-    def __init__(self, proxy: Proxy, manager: Notifier, environment: MutableMapping[str, str]) -> None:
+    def __init__(self, proxy: Proxy, manager: Manager, interval: float | None) -> None:
+        """``interval``: seconds between two signs of life; None where nobody wants any."""
         self._proxy = proxy
         self._manager = manager
-        self._interval = watchdog_interval(environment, os.getpid())
+        self._interval = interval
         self._accepting: dict[Listener, int] = {}  # turns of each accept loop at the last look
         self._complaints = RateLimited(_COMPLAIN_EVERY)
         self._log = structlog.get_logger()

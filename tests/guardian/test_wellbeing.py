@@ -45,7 +45,7 @@ class Manager(Notifier):
                     return
 
 
-WATCHED = {"WATCHDOG_USEC": "40000"}
+WATCHED = 0.04 / 3  # seconds
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ async def test_one_bad_look_is_a_busy_moment(
 
 async def test_who_has_no_watchdog_is_told_the_status_only(world: Estate, nursery: trio.Nursery) -> None:
     manager = Manager()
-    nursery.start_soon(Wellbeing(world.proxy, manager, {}).run)
+    nursery.start_soon(Wellbeing(world.proxy, manager, None).run)
     with trio.fail_after(10):
         while not manager.lines:
             await trio.sleep(0.01)

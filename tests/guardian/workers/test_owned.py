@@ -106,7 +106,8 @@ def test_a_worker_that_reloads_takes_what_is_new_and_closes_what_it_has(tmp_path
     owners = open_owners(after, owners, before)
     count = open_descriptors()
     journals.offer(handed(owners))
-    journals.offer(handed(owners))  # the reload before was not carried out
+    journals.withdraw()  # that reload was not carried out
+    journals.offer(handed(owners))
     known = {"a": attrs.make_class("Known", ["journal"])(running["a"])}
     opened = journals.of(after, known)
     assert opened["a"] is running["a"]
