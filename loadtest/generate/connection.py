@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from loadtest.simhsm.framing import Cutter, Framing
+from loadtest.framing import Cutter, Framing
 
 from .answers import logged_in
 

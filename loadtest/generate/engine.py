@@ -16,15 +16,14 @@ from .answers import DIFFERENT, UNASKED, WRONGS, judge
 from .arrivals import Share, Stretch, stretches
 from .connection import Connection, Peer, Pending, State
 from .mix import Mix
+from .roster import Roster
 from .scenario import Scenario
 from .tally import Second, Tally
 
 SECOND: Final = 1.0
 _SWEEP: Final = 0.1  # seconds between two looks for what takes too long, and for who has to connect again
-_AT_ONCE: Final = 64  # events of a pass, connections that shake hands
+_EVENTS_OF_PASS: Final = 64
 _ARRIVALS_OF_PASS: Final = 32  # then they are really sent, and answers read
-_LEAST_BACKOFF: Final = 0.1  # seconds until a lost connection is tried again; doubles each time
-_MOST_BACKOFF: Final = 2.0
 LOST: Final = "lost with the connection"
 TIMED_OUT: Final = "no answer in time"
 TOO_SLOW: Final = "not connected in time"
@@ -52,19 +51,18 @@ class Engine:
         self._tell = tell
         self._arrivals = arrivals
         self._epoll = select.epoll()
-        self._connections = [
-            Connection(number, peers[number % len(peers)], logins[number % len(logins)] if logins else None,
-                       self._epoll, self._changed)
-            for number in share.numbers(scenario.connections)
-        ]  # fmt: skip
-        self._by_fd: dict[int, Connection] = {}
-        self._closed = deque(self._connections)  # to be opened
-        self._given_up: deque[Connection] = deque()  # not to be opened again
-        self._shaking: set[Connection] = set()  # being opened
-        # Looking at thousands of connections at once would be a late send.
-        self._slices, self._slice = min(10, 1 + len(self._connections) // 500), 0
-        self._idle: deque[Connection] = deque()  # ready with nothing pending; may hold others, which are passed over
-        self._partly: deque[Connection] = deque(self._connections)  # in turns, where none is idle
+        self._roster = Roster(
+            [
+                Connection(
+                    number,
+                    peers[number % len(peers)],
+                    logins[number % len(logins)] if logins else None,
+                    self._epoll,
+                    self._changed,
+                )
+                for number in share.numbers(scenario.connections)
+            ]
+        )
         self._waiting: deque[tuple[float, bool]] = deque()  # arrivals for which there was no room: moment, measured
         self._to_flush: list[Connection] = []
         self._tally = Tally(scenario.late)
@@ -83,22 +81,20 @@ class Engine:
         deadline = time.monotonic() + self._scenario.connect_timeout
         settled = 0.0
         while (now := time.monotonic()) < deadline:
-            self._open_some(now, again=False)
-            if not self._shaking:
+            self._roster.open_some(now, again=False)
+            if not self._roster.shaking:
                 # TLS 1.3 tells a client that it is refused only after its handshake.
                 settled = settled or now
                 if now - settled > 0.1:
                     break
             self._handle(0.02)
-        for connection in list(self._shaking):
+        for connection in list(self._roster.shaking):
             connection.close(TOO_SLOW, now)
-        events = dict(self._tally.events)
-        self._tally.events.clear()
-        return events
+        return self._tally.take_events()
 
     @property
     def connected(self) -> int:
-        return sum(connection.state is State.READY for connection in self._connections)
+        return self._roster.connected
 
     # ---- the run
 
@@ -123,7 +119,7 @@ class Engine:
                 number += 1
             self._handle(self._pause(now, min(sweep, start + (number + 1) * SECOND)))
         self._tell(self._take(number))
-        for connection in self._connections:
+        for connection in self._roster.all:
             if connection.state is not State.CLOSED:
                 connection.close("", now)
         self._epoll.close()
@@ -133,7 +129,9 @@ class Engine:
             self._next_arrival()
 
     def _take(self, number: int) -> Second:
-        return self._tally.take(number, connected=self.connected, outstanding=self._outstanding + len(self._waiting))
+        return self._tally.take(
+            number, connected=self._roster.connected, outstanding=self._outstanding + len(self._waiting)
+        )
 
     def _over(self, now: float) -> bool:
         sending = now < self._ends and not self._stopping
@@ -152,8 +150,8 @@ class Engine:
         if pause > 0:
             select.select([self._epoll], [], [], pause)
         began = time.monotonic()
-        for fd, events in self._epoll.poll(0, _AT_ONCE):
-            connection = self._by_fd.get(fd)
+        for fd, events in self._epoll.poll(0, _EVENTS_OF_PASS):
+            connection = self._roster.by_fd(fd)
             if connection is None:
                 continue  # closed earlier in this pass
             now = time.monotonic()
@@ -175,14 +173,17 @@ class Engine:
             if due is None or due > now:
                 return
             measured = self._measured
+            second = self._tally.second
             if measured:
                 self._tally.arrived(now - due)
+            else:
+                second.early += 1
             if now - due > self._scenario.timeout:
-                self._tally.skipped += measured
-            elif (connection := self._room()) is not None:
+                second.skipped += measured
+            elif not self._waiting and (connection := self._roster.free(self._depth)) is not None:
                 self._send(connection, due, measured, now)
             else:
-                self._tally.waited += measured
+                second.waited += measured
                 self._waiting.append((due, measured))
             self._next_arrival()
 
@@ -200,37 +201,19 @@ class Engine:
             del self._stretches[0]
         return self._stretches[0]
 
-    def _room(self) -> Connection | None:
-        """A connection for one more request: an idle one, else the next of those that may have more."""
-        idle = self._idle
-        while idle:
-            connection = idle.popleft()
-            connection.idle_listed = False
-            if connection.state is State.READY and not connection.pending:
-                return connection
-        if self._depth == 1 or self._waiting:
-            return None
-        partly = self._partly
-        for _ in range(len(partly)):
-            connection = partly[0]
-            partly.rotate(-1)
-            if connection.state is State.READY and len(connection.pending) < self._depth:
-                return connection
-        return None
-
     def _send(self, connection: Connection, due: float, measured: bool, now: float) -> None:
         template, tag = self._mix.draw()
         request = template.request(tag)
         connection.pending.append(Pending(due, now, template, tag, measured, request if self._scenario.echo else None))
         self._outstanding += 1
-        self._tally.sent += measured
+        self._tally.second.sent += measured
         if connection.write(request):
             self._to_flush.append(connection)
 
     def _piece(self, connection: Connection, piece: bytes, now: float) -> None:
         """An answer came, or what should have been one."""
         if not connection.pending:
-            self._tally.failures[UNASKED] += 1
+            self._tally.failed(UNASKED)
             connection.close(UNASKED, now)
             return
         pending = connection.pending.popleft()
@@ -239,13 +222,13 @@ class Engine:
         if failure is None and pending.request is not None and pending.request != piece:
             failure = DIFFERENT
         if failure in WRONGS:  # also of a warm-up: nothing excuses it
-            self._tally.failures[failure] += 1
+            self._tally.failed(failure)
         elif not pending.measured:
-            self._tally.warmup += 1
+            self._tally.second.warmup += 1
         elif failure is None:
             self._tally.answered(pending.template.label, now - pending.due, now - pending.sent)
         else:
-            self._tally.failures[failure] += 1
+            self._tally.failed(failure)
         if failure in WRONGS:
             connection.close("not to be trusted after a wrong answer", now)
         else:
@@ -261,61 +244,41 @@ class Engine:
         elif self._waiting:
             due, measured = self._waiting.popleft()
             self._send(connection, due, measured, now)
-        elif not connection.pending and not connection.idle_listed:
-            connection.idle_listed = True
-            self._idle.append(connection)
+        elif not connection.pending:
+            self._roster.idle(connection)
 
     # ---- connections come and go
 
     def _changed(self, connection: Connection, reason: str) -> None:
+        self._roster.changed(connection)
         if connection.state is State.READY:
-            self._shaking.discard(connection)
             for _ in range(self._depth):
                 self._next_request(connection, connection.since)
         elif connection.state is not State.LOGIN:
-            self._shaking.discard(connection)
-            self._by_fd.pop(connection.fd, None)
-            (self._closed if connection.state is State.CLOSED else self._given_up).append(connection)
             lost = connection.pending
             self._outstanding -= len(lost)
-            for pending in lost:
+            for number, pending in enumerate(lost):
                 if pending.measured:
-                    self._tally.failures[TIMED_OUT if reason == TIMED_OUT and pending is lost[0] else LOST] += 1
+                    self._tally.failed(TIMED_OUT if reason == TIMED_OUT and number == 0 else LOST)
             lost.clear()
             if reason:
-                self._tally.events[reason] += 1
-
-    def _open_some(self, now: float, *, again: bool) -> None:
-        """Open what is closed, a few at a time; ``again``: also what was tried before, when its pause is over."""
-        closed = self._closed
-        for _ in range(min(len(closed), _AT_ONCE - len(self._shaking))):
-            connection = closed.popleft()
-            pause = min(_MOST_BACKOFF, _LEAST_BACKOFF * 2 ** min(connection.tries - 1, 10)) if connection.tries else 0.0
-            if (connection.tries and not again) or (connection.since and now - connection.since < pause):
-                closed.append(connection)
-                continue
-            self._shaking.add(connection)
-            connection.open(now)
-            if connection.state is State.CONNECTING:
-                self._by_fd[connection.fd] = connection
+                self._tally.happened(reason)
 
     def _sweep(self, now: float) -> None:
         """Look for what took too long; connect again; start who takes part in the closed loop from now on."""
         timeout = self._scenario.timeout
-        self._slice = (self._slice + 1) % self._slices
-        for connection in self._connections[self._slice :: self._slices]:
+        for connection in self._roster.some():
             if connection.state is State.READY:
                 if connection.pending and now - connection.pending[0].sent > timeout:
                     connection.close(TIMED_OUT, now)
                 elif self._closed_loop and not connection.pending:
                     for _ in range(self._depth):
                         self._next_request(connection, now)
-        for connection in [each for each in self._shaking if now - each.since > self._scenario.connect_timeout]:
+        for connection in [each for each in self._roster.shaking if now - each.since > self._scenario.connect_timeout]:
             connection.close(TOO_SLOW, now)
-        nobody = len(self._given_up) == len(self._connections)
-        while self._waiting and (now - self._waiting[0][0] > timeout or self._stopping or nobody):
+        while self._waiting and (now - self._waiting[0][0] > timeout or self._stopping or self._roster.hopeless):
             _, measured = self._waiting.popleft()
             if measured and not self._stopping:
-                self._tally.failures[NEVER_SENT] += 1
+                self._tally.failed(NEVER_SENT)
         if not self._stopping and (now < self._ends or self._waiting):
-            self._open_some(now, again=True)
+            self._roster.open_some(now, again=True)

@@ -18,7 +18,11 @@ class SectionedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
         named = {name for names in self._sections.values() for name in names}
-        rest = [name for name in parameters if name is not None and name not in named]
+        rest = [
+            name
+            for name, parameter in parameters.items()
+            if name is not None and name not in named and isinstance(parameter, click.Option)
+        ]
         for heading, names in [*self._sections.items(), ("Other", rest)]:
             records = [parameters[name].get_help_record(ctx) for name in names if name in parameters]
             if found := [record for record in records if record is not None]:

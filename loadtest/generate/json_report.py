@@ -82,7 +82,7 @@ def _latency(histogram: Histogram) -> dict[str, Any]:
 
 
 def _moment(moment: Moment) -> dict[str, int]:
-    names = ("number", "due", "sent", "answered", "warmup", "failed", "late", "connected", "outstanding")
+    names = ("number", "due", "early", "sent", "answered", "warmup", "failed", "late", "connected", "outstanding")
     return {name: getattr(moment, name) for name in names} | {
         "p50_us": moment.p50,
         "p99_us": moment.p99,

@@ -23,6 +23,7 @@ class Moment:
 
     number: int
     due: int = 0
+    early: int = 0  # arrivals of a warm-up
     sent: int = 0
     answered: int = 0
     warmup: int = 0
@@ -87,7 +88,7 @@ class Result:
         _add(self.failures, second.failures)
         _add(self.events, second.events)
         moment.failed += sum(second.failures.values())
-        for name in ("due", "sent", "late", "warmup", "connected", "outstanding"):
+        for name in ("due", "early", "sent", "late", "warmup", "connected", "outstanding"):
             setattr(moment, name, getattr(moment, name) + getattr(second, name))
         for name in ("due", "sent", "late", "skipped", "waited", "warmup", "passes", "slow_passes"):
             setattr(self, name, getattr(self, name) + getattr(second, name))

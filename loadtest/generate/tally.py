@@ -6,20 +6,20 @@ of what recording in an HdrHistogram takes, and encoding one stops the loop for 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from typing import Final
 
-import attrs
 import msgspec
 
 Counts = dict[int, int]  # microseconds, cut: how often
-_DIGITS = 11
+_DIGITS: Final = 11
 
 
 class Second(msgspec.Struct, kw_only=True):
-    """One second of one process. Only measured requests are in it, but for ``warmup`` and ``connected``."""
+    """One second of one process. Only measured requests are in it, but for ``early`` and ``warmup``."""
 
     number: int  # since the run's start; the answers that came in this second, the requests that left in it
     due: int = 0  # arrivals of the schedule
+    early: int = 0  # those of a warm-up
     sent: int = 0
     warmup: int = 0  # answers to requests that are not measured
     latency: dict[str, Counts] = {}  # right answers by label; open loop: from the schedule
@@ -62,62 +62,55 @@ class Told(msgspec.Struct, kw_only=True):
     ending: Ending | None = None
 
 
-def cut(microseconds: int) -> int:
-    """The same to 11 binary digits."""
-    spare = microseconds.bit_length() - _DIGITS
-    return microseconds if spare <= 0 else (microseconds >> spare) << spare
-
-
-@attrs.define(eq=False)
 class Tally:
-    """Counts until `take`. All times in seconds."""
+    """Counts into ``second`` until `take`; ``late_after`` is in seconds."""
 
-    late_after: float
-    latency: dict[str, Counts] = attrs.field(factory=lambda: defaultdict(dict), init=False)
-    service: Counts = attrs.field(factory=dict, init=False)
-    lag: Counts = attrs.field(factory=dict, init=False)
-    failures: dict[str, int] = attrs.field(factory=lambda: defaultdict(int), init=False)
-    events: dict[str, int] = attrs.field(factory=lambda: defaultdict(int), init=False)
-    due: int = attrs.field(default=0, init=False)
-    sent: int = attrs.field(default=0, init=False)
-    warmup: int = attrs.field(default=0, init=False)
-    late: int = attrs.field(default=0, init=False)
-    skipped: int = attrs.field(default=0, init=False)
-    waited: int = attrs.field(default=0, init=False)
-    passes: int = attrs.field(default=0, init=False)
-    slow_passes: int = attrs.field(default=0, init=False)
-    longest_pass: float = attrs.field(default=0.0, init=False)
+    def __init__(self, late_after: float) -> None:
+        self.second = Second(number=0)
+        self._late_after = late_after
 
     def arrived(self, lag: float) -> None:
-        """An arrival had its turn in the loop, ``lag`` after its moment."""
-        self.due += 1
-        _count(self.lag, lag)
-        if lag > self.late_after:
-            self.late += 1
+        """A measured arrival had its turn in the loop, ``lag`` seconds after its moment."""
+        second = self.second
+        second.due += 1
+        _count(second.lag, lag)
+        if lag > self._late_after:
+            second.late += 1
 
     def answered(self, label: str, latency: float, service: float) -> None:
-        """A right answer."""
-        _count(self.latency[label], latency)
-        _count(self.service, service)
+        """A right answer; seconds."""
+        second = self.second
+        counts = second.latency.get(label)
+        if counts is None:
+            counts = second.latency[label] = {}
+        _count(counts, latency)
+        _count(second.service, service)
+
+    def failed(self, kind: str) -> None:
+        """A request, for that reason."""
+        self.second.failures[kind] = self.second.failures.get(kind, 0) + 1
+
+    def happened(self, kind: str) -> None:
+        """To a connection."""
+        self.second.events[kind] = self.second.events.get(kind, 0) + 1
 
     def passed(self, took: float) -> None:
-        """The loop went round once."""
-        self.passes += 1
-        if took > self.late_after:
-            self.slow_passes += 1
-        if took > self.longest_pass:
-            self.longest_pass = took
+        """The loop went round once, in so many seconds."""
+        second = self.second
+        second.passes += 1
+        if took > self._late_after:
+            second.slow_passes += 1
+        second.longest_pass = max(second.longest_pass, took)
 
     def take(self, number: int, *, connected: int, outstanding: int) -> Second:
         """Everything since the last time; counting begins anew."""
-        second = Second(
-            number=number, due=self.due, sent=self.sent, warmup=self.warmup, latency=dict(self.latency),
-            service=self.service, lag=self.lag, late=self.late, skipped=self.skipped, waited=self.waited,
-            failures=dict(self.failures), events=dict(self.events), connected=connected, outstanding=outstanding,
-            passes=self.passes, slow_passes=self.slow_passes, longest_pass=self.longest_pass,
-        )  # fmt: skip
-        self.__init__(self.late_after)  # type: ignore[misc]
+        second, self.second = self.second, Second(number=0)
+        second.number, second.connected, second.outstanding = number, connected, outstanding
         return second
+
+    def take_events(self) -> dict[str, int]:
+        """What happened to connections, before the run."""
+        return self.take(0, connected=0, outstanding=0).events
 
 
 def _count(counts: Counts, seconds: float) -> None:

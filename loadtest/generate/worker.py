@@ -25,7 +25,7 @@ import msgspec
 
 from config.model import TlsMode
 from loadtest.compare.cpu import PROC
-from loadtest.simhsm.framing import Framing
+from loadtest.framing import Framing
 
 from .arrivals import Share, arrivals
 from .connection import Peer

@@ -17,9 +17,9 @@ import trio
 from cryptography import x509
 
 from config.units import parse_bind, parse_duration
+from loadtest.framing import Framing
 
 from .device import SimulatedDevice
-from .framing import Framing
 from .hsm import Refusals
 from .identity import DEFAULT_DIRECTORY, Directory
 from .keypool import KeyPool

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
+from loadtest.framing import Cutter
+
 from .faults import Fault, FaultKind
-from .framing import Cutter
 from .journal import Outcome, Record
 from .message import Message, compose, compose_error, parse
 from .session import Session

@@ -10,9 +10,10 @@ from typing import Final
 
 import trio
 
+from loadtest.framing import Framing
+
 from .connection import Connection
 from .faults import FaultKind, Faulty
-from .framing import Framing
 from .hsm import Hsm, Refusals
 from .identity import DEFAULT_DIRECTORY, Directory
 from .journal import Change, Event, Journal

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
+from loadtest.framing import Framing
 from loadtest.simhsm import DEFAULT_DIRECTORY, Constant, Outcome, PerCommand, SimulatedDevice
-from loadtest.simhsm.framing import Framing
 from loadtest.simhsm.journal import Change
 from loadtest.simhsm.session import SessionLimits
 from tests.support.emulated import Caller, Connect, Contexts, Start

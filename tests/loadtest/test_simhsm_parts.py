@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from loadtest.framing import Cutter, Framing
 from loadtest.simhsm import (
     DEFAULT_DIRECTORY,
     Constant,
@@ -23,7 +24,6 @@ from loadtest.simhsm import (
     Steps,
 )
 from loadtest.simhsm.faults import Fault
-from loadtest.simhsm.framing import Cutter, Framing
 from loadtest.simhsm.key import Key, KeyKind
 from loadtest.simhsm.keytable import Slot
 from loadtest.simhsm.message import compose_error, parse

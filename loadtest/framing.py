@@ -1,4 +1,4 @@
-"""Requests cut out of received bytes, tolerantly: a witness reports what came, whatever it was."""
+"""Messages cut out of received bytes, tolerantly: a witness reports what came, whatever it was."""
 
 from __future__ import annotations
 
