@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from balancer.snapshot import CommandSnapshot, DeviceSnapshot, GroupSnapshot, ListenerSnapshot, ProxySnapshot
+from balancer.snapshot import (
+    CommandSnapshot,
+    DeviceSnapshot,
+    GroupSnapshot,
+    ListenerSnapshot,
+    ProxySnapshot,
+    WorkerSnapshot,
+)
 
 from .latency import Latencies, Percentiles, latencies, milliseconds
 from .past import Moment, Past, Since, rise
@@ -99,6 +106,7 @@ def view(now: Moment, since: Since, took: Latencies, about: About) -> Values:
             for file, end in sorted(snapshot.certificates.items(), key=lambda entry: (entry[1], entry[0]))
         ],
         "reloads": dict(snapshot.reloads),
+        "workers": {str(worker.number): _worker(worker) for worker in snapshot.workers},
     }
 
 
@@ -244,6 +252,17 @@ def _listener(listener: ListenerSnapshot) -> Values:
         "connections": dict(listener.connections),
         "handshaking": listener.handshaking,
         "handshakes": dict(listener.handshakes),
+    }
+
+
+def _worker(worker: WorkerSnapshot) -> Values:
+    return {
+        "up": worker.up,
+        "started": round(worker.started, 1),
+        "restarts": worker.restarts,
+        "connections": worker.connections,
+        "outstanding": worker.outstanding,
+        "memory": worker.memory >> 20 << 20,  # whole MiB: it changes all the time by less
     }
 
 

@@ -37,7 +37,7 @@ def status(remote: Remote, as_json: bool) -> int:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The answer of /status as aligned text."""
-    made = [f"proxy {found.get('state', '?')}"]
+    made = [f"proxy {found.get('state', '?')}{workers(found)}"]
     for listener in found.get("listeners", ()):
         made.append(f"listener {listener.get('name')} on {listener.get('bind')}: {listener.get('connections')} clients")
     for group in found["groups"]:
@@ -48,6 +48,16 @@ def lines(found: dict[str, Any]) -> list[str]:
         why = reasons(group)
         made += table.lines(_COLUMNS, [_row(device, why[device["name"]]) for device in devices], indent="  ")
     return made
+
+
+def workers(found: dict[str, Any]) -> str:
+    """How many of its processes run, where it has several; which do not."""
+    known = found.get("workers") or ()
+    if not known:
+        return ""
+    missing = [str(worker.get("number")) for worker in known if not worker.get("up")]
+    which = f" (not running: {', '.join(missing)})" if missing else ""
+    return f", {len(known) - len(missing)} of {len(known)} workers{which}"
 
 
 def _row(device: dict[str, Any], why: str) -> tuple[str, ...]:

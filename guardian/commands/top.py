@@ -20,6 +20,7 @@ from guardian.console import one_line
 from guardian.remote import RefusedError, Remote, UnreachableError, admin_options
 
 from .board import SORTS, Key, Line, body, parts, rates_between
+from .status import workers
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -105,8 +106,9 @@ class _Screen:
             self.selected = order[max(0, min(order.index(current) + step, len(order) - 1))]
 
     def lines(self, height: int, now: float) -> list[Line]:
+        state = f"proxy {self.found.get('state', '?')}{workers(self.found)}"
         head: Line = [
-            ("guardian ", "bold"), (f"{self.address}   proxy {self.found.get('state', '?')}   ", ""),
+            ("guardian ", "bold"), (f"{self.address}   {state}   ", ""),
             (f"sorted by {self.sort}", "dim"),
         ]  # fmt: skip
         shown = body(parts(self.found, self.rates, self.sort), self._current, max(1, height - 4))

@@ -110,7 +110,7 @@ class Whole:
                     now = trio.current_time()
                     watched = now - self._looked_at < _WATCHED
                     if watched or now - self._asked_at >= max(_UNWATCHED, _SHARE * self._took):
-                        await self._look(now)
+                        await self._look(now - FRESH / 2)
         finally:
             self.audit.close()
 
@@ -176,15 +176,13 @@ class Whole:
         )
 
     async def refresh(self) -> None:
-        asked = trio.current_time()
-        self._looked_at = asked
-        if asked - self._asked_at >= FRESH:
-            await self._look(asked)
+        self._looked_at = trio.current_time()
+        await self._look(self._looked_at - FRESH)
 
     async def _look(self, wanted: float) -> None:
-        """Ask all, unless somebody has at ``wanted`` or later."""
+        """Ask all, unless somebody has after ``wanted``; then wait for what came of that."""
         async with self._turn:
-            if self._asked_at >= wanted:
+            if self._asked_at > wanted:
                 return
             self._asked_at = began = trio.current_time()
             async with trio.open_nursery() as nursery:

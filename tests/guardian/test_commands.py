@@ -66,6 +66,15 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return run_it
 
 
+def test_status_says_how_many_workers_run_where_there_are_several(run: Run) -> None:
+    both = operable.proxy(workers=(operable.worker(1), operable.worker(2)))
+    with admin_port(FakeProxy(both)) as url:
+        assert run(url, "status")[1].splitlines()[0] == "proxy serving, 2 of 2 workers"
+    one = operable.proxy(workers=(operable.worker(1), operable.worker(2, up=False)))
+    with admin_port(FakeProxy(one)) as url:
+        assert run(url, "status")[1].splitlines()[0] == "proxy serving, 1 of 2 workers (not running: 2)"
+
+
 def test_status_is_an_aligned_table(run: Run) -> None:
     devices = (
         operable.device("hsm1", role=Role.PRIMARY),

@@ -5,7 +5,7 @@ import { Devices } from './devices.js';
 import { authorization, Feed, token } from './feed.js';
 import { clock, duration } from './format.js';
 import { GroupFacts, Groups } from './groups.js';
-import { Certificates, Commands, Listeners, Timeline, uptime } from './lists.js';
+import { Certificates, Commands, Listeners, Timeline, uptime, Workers } from './lists.js';
 import { html, render, useEffect, useRef, useState } from './preact.js';
 import { Steer } from './steer.js';
 import { Store } from './store.js';
@@ -133,6 +133,7 @@ function Page() {
           <${Timeline} events=${store.events} />
           <${Certificates} certificates=${state.certificates} today=${Math.floor(at / 3600) * 3600} />
           <${Listeners} listeners=${state.listeners} />
+          ${Object.keys(state.workers).length > 0 && html`<${Workers} workers=${state.workers} now=${now} />`}
         </div>
         <p class="hidden-text" role="status">${spoken}</p>
       </main>

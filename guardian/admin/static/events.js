@@ -2,7 +2,7 @@
 
 export const SIGNS = { bad: '✕', warn: '▲', set: '■', good: '●', calm: '○' };
 
-const BAD = ['down', 'ejected', 'unsafe', 'failed', 'device behind', 'device unlike', 'backups serve', 'write in doubt', 'primary promoted'];
+const BAD = ['down', 'ejected', 'unsafe', 'failed', 'device behind', 'device unlike', 'backups serve', 'write in doubt', 'primary promoted', 'lost'];
 const GOOD = ['up', 'ok', 'serving', 'device equal again', 'device alike again', 'primary is back'];
 
 export function level(event) {

@@ -142,6 +142,15 @@ def test_certificates_come_by_expiry() -> None:
     assert [entry["file"] for entry in state["certificates"]] == ["soon.crt", "mid.crl", "late.crt"]
 
 
+def test_workers_are_there_where_there_are_several() -> None:
+    snapshot = operable.proxy(workers=(operable.worker(1), operable.worker(2, up=False, restarts=3)))
+    state = make(FrameMaker(ABOUT), 0.0, snapshot).full["state"]
+    assert {number: (worker["up"], worker["restarts"]) for number, worker in state["workers"].items()} == {
+        "1": (True, 0), "2": (False, 3),
+    }  # fmt: skip
+    assert make(FrameMaker(ABOUT), 0.0, operable.proxy()).full["state"]["workers"] == {}
+
+
 def test_the_head_of_the_page_says_whether_it_is_ready() -> None:
     out = operable.device(in_service=False)
     state = make(FrameMaker(ABOUT), 0.0, operable.proxy(operable.group("payments", out))).full["state"]

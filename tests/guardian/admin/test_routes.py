@@ -72,6 +72,19 @@ async def test_status_is_as_promised() -> None:
     assert (listener["name"], listener["bind"], listener["connections"]) == ("excrypt", "127.0.0.1:9100", 13)
 
 
+async def test_status_shows_each_worker_where_there_are_several() -> None:
+    workers = (operable.worker(1), operable.worker(2, up=False, pid=0, restarts=2))
+    async with serving(FakeProxy(operable.proxy(workers=workers))) as bound:
+        first, second = (await ask(bound, "GET", "/status")).json["workers"]
+    assert first == {
+        "number": 1, "up": True, "pid": 4001, "started": "2026-09-21T14:13:20.000Z", "restarts": 0,
+        "connections": 13, "outstanding": 3, "requests": 98, "cpu_seconds": 12.5, "memory": 60_000_000,
+    }  # fmt: skip
+    assert (second["up"], second["pid"], second["started"], second["restarts"]) == (False, None, None, 2)
+    async with serving() as bound:
+        assert (await ask(bound, "GET", "/status")).json["workers"] == []
+
+
 async def test_status_of_a_device_that_did_nothing_yet() -> None:
     fresh = operable.device(recent=operable.histogram(), last_ping=None)
     async with serving(FakeProxy(operable.proxy(operable.group("payments", fresh)))) as bound:
