@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,7 +79,7 @@ def converse(compare_pki: Pki, address: str, parts: list[bytes], size: int) -> b
 
 
 @contextmanager
-def lying_device(compare_pki: Pki, lie: Callable[[bytes], bytes]) -> Iterator[str]:
+def lying_device(compare_pki: Pki, lie: Callable[[bytes], bytes], every: int = 10) -> Iterator[str]:
     """A device that gives the right answer to nine requests of ten, and to the tenth what `lie` makes of it."""
     context = context_of(compare_pki.device, ssl.PROTOCOL_TLS_SERVER)
 
@@ -91,7 +93,7 @@ def lying_device(compare_pki: Pki, lie: Callable[[bytes], bytes]) -> Iterator[st
                 while b"]" in received:
                     message, _, received = received.partition(b"]")
                     count += 1
-                    tls.sendall(lie(message + b"]") if count % 10 == 0 else message + b"]")
+                    tls.sendall(lie(message + b"]") if count % every == 0 else message + b"]")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=[listener])
@@ -235,3 +237,153 @@ def test_wrong_options_are_explained(
 def test_what_is_no_result_is_refused(line: str) -> None:
     with pytest.raises(LoadError):
         parse_result(line)
+
+
+def test_an_open_loop_keeps_its_rate_and_counts_from_when_a_request_was_due(
+    native_programs: Programs, compare_pki: Pki, echo: Echo
+) -> None:
+    """One connection to a device that takes 20 ms answers 50 a second at most; 100 a second come."""
+    options = ["--rate", "100", "--seconds", "0.5", "--echo"]
+    result = load(native_programs, compare_pki, echo("--delay", "20000"), *options)
+    assert result.clean
+    assert 25 < result.requests < 85  # 50 by the seed's chance
+    assert result.latency["max"] > 20_000 * result.requests / 4, "the last ones waited for those before them"
+    relaxed = load(native_programs, compare_pki, echo("--delay", "1000"), *options, "--clients", "8")
+    assert relaxed.requests == result.requests, "the same moments for the same seed"
+    assert relaxed.latency["p50"] < 20_000
+
+
+def test_what_an_open_loop_could_not_send_in_time_is_lost(
+    native_programs: Programs, compare_pki: Pki, echo: Echo
+) -> None:
+    options = ["--rate", "200", "--seconds", "0.3", "--timeout", "0.3"]
+    code, line, _ = ask(native_programs, compare_pki.client, "--connect", echo("--delay", "100000"), *options)
+    result = parse_result(line)
+    assert code == 1
+    assert result.requests + result.errors > 30
+    assert result.errors > 10
+
+
+def test_a_device_works_on_no_more_at_once_than_it_may(native_programs: Programs, compare_pki: Pki, echo: Echo) -> None:
+    """Eight requests, two at a time, 10 ms each: four times 10 ms."""
+    address = echo("--delay", "10000", "--at-once", "2")
+    result = load(native_programs, compare_pki, address, "--clients", "8", "--requests", "8")
+    assert result.latency["max"] >= 40_000
+    assert result.latency["min"] >= 10_000
+
+
+def test_every_client_logs_in_first(native_programs: Programs, compare_pki: Pki, echo: Echo) -> None:
+    result = load(native_programs, compare_pki, echo(), "--clients", "3", "--login", "--echo", "--requests", "30")
+    assert result.clean
+    assert result.requests == 30
+
+
+def test_a_login_that_is_refused_ends_the_load(native_programs: Programs, compare_pki: Pki) -> None:
+    refusal = b"[AORKLG;ANN;]"
+    with lying_device(compare_pki, lambda _: refusal, every=1) as address:
+        code, _, errors = ask(native_programs, compare_pki.client, "--connect", address, "--login")
+    assert code == 1
+    assert "a login was refused: [AORKLG;ANN;]" in errors
+
+
+def test_the_device_says_yes_to_a_login_and_repeats_its_context(compare_pki: Pki, echo: Echo) -> None:
+    address = echo()
+    assert converse(compare_pki, address, [b"[AORKLG;DAa;AG77;CHb;]"], 18) == b"[AORKLG;ANY;AG77;]"
+    assert converse(compare_pki, address, [b"[AORKLG;DAa;CHAG1]"], 13) == b"[AORKLG;ANY;]"
+
+
+def test_only_every_third_client_asks(native_programs: Programs, compare_pki: Pki, echo: Echo) -> None:
+    """Two of six ask, one request at a time of a device that takes 20 ms: about 100 a second, not 300."""
+    options = ["--clients", "6", "--busy-every", "3", "--seconds", "0.4"]
+    result = load(native_programs, compare_pki, echo("--delay", "20000"), *options)
+    assert result.clean
+    assert 2 <= result.requests <= 42
+
+
+def test_a_lost_client_connects_again_and_what_it_lost_is_counted(
+    native_programs: Programs, compare_pki: Pki, tmp_path: Path
+) -> None:
+    with Processes(tmp_path) as processes:
+        command: list[str | Path] = [native_programs.echo_device, *compare_pki.device.options(), "--delay", "20000"]
+        first = processes.start("device", command)
+        address = first.first_line(timeout=5)
+        options = ["--connect", address, "--clients", "4", "--seconds", "1.5", "--reconnect", "--slow", "5000"]
+        generator = processes.start(
+            "load", [native_programs.closed_loop, *compare_pki.client.options(), *options], piped=True
+        )
+        assert generator.process.stdout is not None
+        assert "measuring" in generator.process.stdout.readline()
+        time.sleep(0.1)
+        broken = time.monotonic()
+        first.process.kill()
+        first.process.wait()
+        processes.start("device again", [*command, "--listen", address])
+        result = parse_result(generator.process.stdout.readline())
+    assert 1 <= result.errors <= 4, "what was outstanding, and nothing that could not be sent"
+    assert result.lost_connections >= 4
+    assert result.requests > 4
+    assert result.last_affected is not None
+    assert broken <= result.last_affected <= broken + 1.5
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--login", "--reconnect"], "--login and --reconnect do not go together"),
+        (["--rate", "5", "--requests", "5"], "--rate and --requests do not go together"),
+    ],
+)
+def test_options_that_exclude_each_other_are_explained(
+    native_programs: Programs, compare_pki: Pki, options: list[str], says: str
+) -> None:
+    code, _, errors = ask(native_programs, compare_pki.client, "--connect", "127.0.0.1:1", *options)
+    assert code == 2
+    assert says in errors
+
+
+def churned(native_programs: Programs, compare_pki: Pki, *options: str) -> dict[str, int]:
+    command: list[str | Path] = [native_programs.churn, *compare_pki.client.options(), "--seconds", "0.1", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    told: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == (1 if told["failed"] else 0)
+    return told
+
+
+def test_churn_opens_asks_and_closes(native_programs: Programs, compare_pki: Pki, echo: Echo) -> None:
+    told = churned(native_programs, compare_pki, "--connect", echo(), "--request")
+    assert told["connections"] > 0
+    assert (told["failed"], told["resumed"]) == (0, 0)
+
+
+def test_churn_sees_a_wrong_answer(native_programs: Programs, compare_pki: Pki) -> None:
+    with lying_device(compare_pki, lambda message: message.replace(b"AG", b"AH"), every=1) as address:
+        command: list[str | Path] = [native_programs.churn, *compare_pki.client.options(), "--connect", address]
+        done = subprocess.run(
+            [*command, "--request", "--seconds", "0.01"], capture_output=True, text=True, check=False, timeout=20
+        )
+    assert done.returncode == 1
+    assert json.loads(done.stdout.splitlines()[-1])["failed"] == 1
+
+
+def test_hold_asks_once_on_each_connection_and_keeps_them(
+    native_programs: Programs, compare_pki: Pki, tmp_path: Path
+) -> None:
+    with Processes(tmp_path) as processes:
+        device = processes.start("device", [native_programs.echo_device, *compare_pki.device.options()])
+        command: list[str | Path] = [native_programs.hold, *compare_pki.client.options(), "--clients", "20"]
+        command += ["--at-once", "20", "--connect", device.first_line(timeout=5)]
+        holder = processes.start("hold", command)
+        assert json.loads(holder.first_line(timeout=20)) == {"event": "held", "connections": 20, "failed": 0}
+        assert processes.stop(holder) == 0
+        processes.stop(device)
+        assert json.loads(device.output.read_text().splitlines()[-1]) == {"requests": 20}
+
+
+def test_hold_says_how_many_it_could_not_open(native_programs: Programs, compare_pki: Pki) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        command: list[str | Path] = [native_programs.hold, *compare_pki.client.options(), "--connect", address]
+        command += ["--clients", "2", "--timeout", "0.1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    assert "only 0 of 2 connections were open" in done.stderr
