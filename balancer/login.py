@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from config.catalogue import Effect
 from config.model import FieldValue, Sessions
@@ -134,6 +134,19 @@ class Replay:
             self.go_on(self._clock())
         else:
             self._ended(self._upstream, exchange.answer, self._clock())
+
+
+class Tries(Protocol):
+    """Limits the logins of an identity that may be wrong: of one process, or of several together."""
+
+    def begin(self, identity: Hashable, most: int, window: float, now: float) -> bool | None:
+        """Whether one more may reach a device now; None: not before one that is under way is answered."""
+
+    def end(self, identity: Hashable, now: float, *, good: bool) -> None:
+        """One that was begun is answered, or nobody will ever know how: that counts as refused."""
+
+    def refused(self, identity: Hashable, now: float) -> None:
+        """A device said no."""
 
 
 class LoginTries:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from .login import Login, LoginRules, LoginTries
+from .login import Login, LoginRules, LoginTries, Tries
 from .pin import Pin
 from .session import Session
 from .snapshot import Outcome
@@ -36,7 +36,7 @@ class Sessions:
         self.results: dict[str, int] = {}  # logins by result: ok, refused, limited, replayed, replay_refused, expired
         self._group = group
         self._by_key: dict[Hashable, Session] = {}
-        self._tries = LoginTries()
+        self.tries: Tries = LoginTries()
         self._held_back: dict[Hashable, deque[tuple[Exchange, Callable[[float], None]]]] = {}  # logins, by identity
         self._queue_timeout = 0.0
         self._looked = 0.0
@@ -59,7 +59,7 @@ class Sessions:
 
     def end_login(self, identity: Hashable, now: float, *, good: bool) -> None:
         """A login that went is answered; ``good``: with yes, or no device saw it."""
-        self._tries.end(identity, now, good=good)
+        self.tries.end(identity, now, good=good)
         self._let_go(identity, now)
 
     def _let_go(self, identity: Hashable, now: float) -> None:
@@ -69,7 +69,7 @@ class Sessions:
             exchange, go = waiting[0]
             admitted: bool | None = False
             if not exchange.finished:
-                admitted = self._tries.begin(identity, settings.failures, settings.failure_window, now)
+                admitted = self.tries.begin(identity, settings.failures, settings.failure_window, now)
             if admitted is None:
                 return
             waiting.popleft()
@@ -174,7 +174,7 @@ class Sessions:
 
     def replay_refused(self, session: Session, device: Device, now: float) -> None:
         self.count("replay_refused")
-        self._tries.refused(session.identity, now)
+        self.tries.refused(session.identity, now)
         self._group.tell("login not accepted again", device=device.name, client=str(session.identity))
 
     def take_bound(self, device: Device) -> list[Exchange]:
@@ -193,8 +193,9 @@ class Sessions:
             session.pump(now)
 
     def expire_logins(self, now: float) -> None:
-        """Answer logins that were held back for too long."""
+        """Answer logins that were held back for too long, and let go those that another process held up."""
         for identity, waiting in tuple(self._held_back.items()):
+            self._let_go(identity, now)
             while waiting and (waiting[0][0].finished or now >= waiting[0][0].wait_until):
                 exchange, _ = waiting.popleft()
                 exchange.finish(Outcome.BUSY, None)

@@ -30,6 +30,7 @@ from .functions import GroupRules
 from .journal import WriteJournal
 from .logs import RateLimited
 from .workers.board import Place
+from .workers.tries import SharedTries
 
 _SHORT_FRAME = 65_535  # what a two-byte length can say
 _AFTER_A_FAULT = 1.0  # seconds
@@ -87,6 +88,8 @@ class RunningGroup:
         table = CommandTable(catalogue, bounds)
         self.group = Group(settings, table, bounds, reactor.clock, self._tell)
         self.group.pins.may_open = lambda: not descriptors.exhausted
+        if place is not None:
+            self.group.sessions.tries = SharedTries(place.board, place.number, settings.name)
         self.deadlines = Deadlines(self.group, reactor.clock())
         self.rules = GroupRules(settings, catalogue, table)
 

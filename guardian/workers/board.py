@@ -1,8 +1,8 @@
 """What workers tell each other through shared memory: how much each has outstanding on which device.
 
 One memory file, mapped by all. Every number in it has one writer, the worker of that row, so that nothing is locked on
-the way of a request; it is written when a batch of the reactor is done, and read before the next. Whose slot a device
-has is the one thing that all write: under a lock of the kernel, when devices come and go.
+the way of a request; it is written when a batch of the reactor is done, and read before the next. Which slot a device
+has is written by all, under a lock of the kernel, when devices come and go; so are refused logins (`tries`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 import structlog
+
+from .tries import ENTRIES, ENTRY, forget_worker
 
 if TYPE_CHECKING:
     from balancer.device import Device
@@ -73,6 +75,7 @@ class Board:
             raise OSError(errno.EINVAL, "what was handed over is no board")
         self.count = int(workers)
         self.map = mmap.mmap(descriptor, _size(self.count))
+        self.tries = _size(self.count) - ENTRIES * ENTRY  # where those of logins begin
         # Locks belong to an opening of the file, and what is inherited is one opening for all.
         self._lock = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
 
@@ -80,6 +83,10 @@ class Board:
         self.map.close()
         os.close(self._lock)
         os.close(self.descriptor)
+
+    def locked(self) -> _Locked:
+        """Around what all may write. Raises OSError when it is entered and cannot be had."""
+        return _Locked(self._lock)
 
     def workers(self) -> list[WorkerRow]:
         """All of them, those that were never started too."""
@@ -91,15 +98,16 @@ class Board:
 
     def clear(self, number: int) -> None:
         """That worker is dead: nothing is outstanding there any more, and its slots are free."""
-        with _Locked(self._lock):
+        with self.locked():
             row = self.row(number)
             self.map[row : row + _row_size()] = bytes(_row_size())
             claims = self._claims(number)
             self.map[claims : claims + SLOTS] = bytes(SLOTS)
+            forget_worker(self, number, time.monotonic())
 
     def claim(self, number: int, key: bytes) -> int | None:
         """The slot of a device, the same for all workers that have it; None where none is left. Raises OSError."""
-        with _Locked(self._lock):
+        with self.locked():
             taken = self._taken()
             slot = next((slot for slot in range(SLOTS) if taken[slot] and self._key(slot) == key), None)
             if slot is None:
@@ -113,7 +121,7 @@ class Board:
 
     def release(self, number: int, slot: int) -> None:
         """Nothing of that worker is outstanding there any more. Raises OSError."""
-        with _Locked(self._lock):
+        with self.locked():
             at = self.slot(number, slot)
             self.map[at : at + _PER_SLOT * _WORD] = bytes(_PER_SLOT * _WORD)
             self.map[self._claims(number) + slot] = 0
@@ -269,4 +277,4 @@ def _row_size() -> int:
 
 
 def _size(workers: int) -> int:
-    return _HEAD * _WORD + workers * _row_size() + SLOTS * _KEY + workers * SLOTS
+    return _HEAD * _WORD + workers * _row_size() + SLOTS * _KEY + workers * SLOTS + ENTRIES * ENTRY

@@ -2,7 +2,7 @@
 
 What a device, an account or this machine must not get more of is shared out exactly, but that each worker has at least
 one of it: `excesses` says where that makes more than the setting allows. What is a duration or belongs to one client
-stays as it is.
+stays as it is, and so do refused logins, which are counted together (`tries`).
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ def excesses(config: Config, count: int) -> Iterator[tuple[str, int]]:
         if listener.limits.connections < count:
             yield f"listeners.{listener.name}.limits.connections", listener.limits.connections
     for group in config.groups:
-        if group.sessions.failures < count:
-            yield f"groups.{group.name}.sessions.failures", group.sessions.failures
         for device in group.devices:
             for key in ("connections", "outstanding", "private"):
                 most = getattr(device, key)
@@ -70,7 +68,6 @@ def _group(group: Group, number: int, count: int) -> Group:
         queue=attrs.evolve(group.queue, size=_at_least_one(group.queue.size, number, count)),
         # What is earned goes with the requests, and these are spread already.
         retries=attrs.evolve(group.retries, reserve=_part(group.retries.reserve, number, count)),
-        sessions=attrs.evolve(group.sessions, failures=_at_least_one(group.sessions.failures, number, count)),
         devices=tuple(_device(device, number, count) for device in group.devices),
     )
 

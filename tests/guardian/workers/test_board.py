@@ -271,4 +271,4 @@ def _key(each: Device) -> tuple[str, Bind]:
 
 
 TestWorkers = Workers.TestCase
-TestWorkers.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestWorkers.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

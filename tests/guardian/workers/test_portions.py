@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from config import model
-from config.model import Bind, Config, Group, Limits, Listener, Queue, Retries, Role, Sessions
+from config.model import Bind, Config, Group, Limits, Listener, Queue, Retries, Role
 from guardian.workers.portions import excesses, portion
 
 counts = st.integers(1, 300)
@@ -34,7 +34,6 @@ def configs(draw: st.DrawFn) -> Config:
         name="payments",
         queue=Queue(size=draw(st.integers(0, 2000))),
         retries=Retries(reserve=draw(st.integers(0, 300))),
-        sessions=Sessions(failures=draw(st.integers(1, 70))),
         devices=devices,
     )
     limits = Limits(connections=draw(counts), handshakes=draw(counts))
@@ -45,15 +44,16 @@ def configs(draw: st.DrawFn) -> Config:
 
 
 workers = st.integers(1, 64)
+few = settings(max_examples=40)
 BOUNDED: dict[str, Callable[[Config], Any]] = {
     "listeners.excrypt.limits.connections": lambda config: config.listeners[0].limits.connections,
-    "groups.payments.sessions.failures": lambda config: config.groups[0].sessions.failures,
     "groups.payments.devices.hsm0.connections": lambda config: config.groups[0].devices[0].connections,
     "groups.payments.devices.hsm0.outstanding": lambda config: config.groups[0].devices[0].outstanding,
     "groups.payments.devices.hsm0.private": lambda config: config.groups[0].devices[0].private,
 }
 
 
+@few
 @given(config=configs(), count=workers)
 def test_together_they_do_what_the_configuration_says_or_it_is_told_where_not(config: Config, count: int) -> None:
     told = dict(excesses(config, count))
@@ -67,6 +67,7 @@ def test_together_they_do_what_the_configuration_says_or_it_is_told_where_not(co
             assert set(shares) == {1}
 
 
+@few
 @given(config=configs(), count=workers)
 def test_resends_at_once_and_licensed_rates_are_never_exceeded(config: Config, count: int) -> None:
     groups = [portion(config, number, count).groups[0] for number in range(1, count + 1)]
@@ -79,6 +80,7 @@ def test_resends_at_once_and_licensed_rates_are_never_exceeded(config: Config, c
             assert sum(rate or 0.0 for rate in rates) <= device.rate * (1 + 1e-9)
 
 
+@few
 @given(config=configs(), count=workers)
 def test_a_device_gets_as_many_pings_and_checks_as_from_one(config: Config, count: int) -> None:
     groups = [portion(config, number, count).groups[0] for number in range(1, count + 1)]
@@ -86,6 +88,7 @@ def test_a_device_gets_as_many_pings_and_checks_as_from_one(config: Config, coun
         assert abs(sum(1 / of(group) for group in groups) - 1 / of(config.groups[0])) < 1e-9
 
 
+@few
 @given(config=configs(), count=workers, number=st.integers(1, 64))
 def test_what_is_switched_off_stays_off_and_what_is_on_stays_on(config: Config, count: int, number: int) -> None:
     assume(number <= count)
@@ -97,6 +100,7 @@ def test_what_is_switched_off_stays_off_and_what_is_on_stays_on(config: Config, 
         assert after.outstanding >= 1
 
 
+@few
 @given(config=configs(), count=workers, number=st.integers(1, 64))
 def test_everything_else_is_the_same_for_all(config: Config, count: int, number: int) -> None:
     assume(number <= count)
@@ -113,7 +117,6 @@ def test_everything_else_is_the_same_for_all(config: Config, count: int, number:
                 identity=attrs.evolve(group.identity, interval=whole.identity.interval),
                 queue=whole.queue,
                 retries=attrs.evolve(group.retries, reserve=whole.retries.reserve),
-                sessions=attrs.evolve(group.sessions, failures=whole.sessions.failures),
                 devices=tuple(
                     attrs.evolve(
                         after,
@@ -130,6 +133,7 @@ def test_everything_else_is_the_same_for_all(config: Config, count: int, number:
     assert restored == config
 
 
+@few
 @given(config=configs())
 def test_one_worker_has_all_of_it(config: Config) -> None:
     assert portion(config, 1, 1) is config
