@@ -27,6 +27,13 @@ class LearntCosts:
         self.seconds[code] = seconds if before is None else before + _WEIGHT * (seconds - before)
         self._asked.add(code)
 
+    def keep(self, code: bytes) -> None:
+        """It was answered with an error, which says nothing of what it costs: do not forget that for it.
+
+        A device that answers errors only would else look quicker and quicker, and draw every request.
+        """
+        self._asked.add(code)
+
     def decay(self, elapsed: float) -> None:
         """``elapsed`` seconds have passed since the last call: forget a part of what was not learnt anew meanwhile."""
         factor = 0.5 ** (elapsed / _HALF_LIFE)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 EXPIRE_EVERY = 0.02  # seconds
 _REPLENISH_EVERY = 0.002  # seconds, while a device's licensed rate is used up: tokens come back as smoothly as that
 _SLACK = 0.0005  # seconds that a sleep may be too short by
-_COMPARE_EVERY = 5.0  # seconds between comparisons of a device's errors with its peers'
+_COMPARE_EVERY = 1.0  # seconds between comparisons of a device's errors with its peers'
+_COMPARE_OVER = 5.0  # seconds that such a comparison looks back, where that is enough to judge them
+_COMPARE_AT_MOST_OVER = 60.0
 _REMEMBER_EVERY = 10.0  # seconds; six of these are what "recent" means
 
 
@@ -27,7 +29,7 @@ class Deadlines:
 
     def __init__(self, group: Group, now: float) -> None:
         self._group = group
-        self._expired = self._decayed = self._compared = self._remembered = now
+        self._expired = self._decayed = self._compared = self._tallied = self._remembered = now
 
     def look(self, now: float) -> float:
         """Do what is due now; gives the seconds until there may be something again."""
@@ -92,7 +94,12 @@ class Deadlines:
             self._decayed = now
         if now - self._compared >= _COMPARE_EVERY:
             self._compared = now
-            compare(self._group, now)
+            judged = compare(self._group, now)
+            over = now - self._tallied
+            if over >= (_COMPARE_OVER if judged else _COMPARE_AT_MOST_OVER):
+                self._tallied = now
+                for device in self._group.devices:
+                    device.forget_tally()
         if now - self._remembered >= _REMEMBER_EVERY:
             self._remembered = now
             for device in self._group.devices:

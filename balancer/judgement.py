@@ -23,7 +23,12 @@ def judge(group: Group, attempt: Attempt, answer: bytes, now: float) -> None:
     tracker = device.tracker
     if is_error(answer):
         device.count("device_error")
-        device.errors += exchange.command.provable and exchange.owner is None
+        device.costs.keep(exchange.code)
+        if exchange.command.provable and exchange.owner is None:
+            device.errors += 1
+            if tracker.health is Health.PROBATION:
+                tracker.not_proved(now, may_eject=group.others_could_serve(device))
+                group.changed(device)
         if _names_the_device(answer, group.settings.ejection.errors):
             tracker.request_failed("it says it is broken", now, may_eject=group.others_could_serve(device))
             group.changed(device)
@@ -34,16 +39,19 @@ def judge(group: Group, attempt: Attempt, answer: bytes, now: float) -> None:
         group.changed(device)
 
 
-def compare(group: Group, now: float) -> None:
-    """Eject a device that answers errors where its peers do not. Looks at what came since the last time."""
+def compare(group: Group, now: float) -> bool:
+    """Eject a device that answers errors where its peers do not. Looks at what came since tallies were forgotten.
+
+    Says whether they may be: each device has answered enough to be judged by it.
+    """
     tallies = {device.name: device.tally() for device in group.scheduler.serving}
     found = outliers(tallies, group.settings.ejection.error_rate)
     for device in group.devices:
         if device.name in found and group.others_could_serve(device):
             device.tracker.eject("it answers errors where its peers do not", now)
+            device.forget_tally()
             group.changed(device)
-    for device in group.devices:
-        device.forget_tally()
+    return all(tally.enough for tally in tallies.values())
 
 
 def _names_the_device(answer: bytes, numbers: tuple[str, ...]) -> bool:

@@ -23,6 +23,11 @@ class Tally:
     errors: int
 
     @property
+    def enough(self) -> bool:
+        """Whether a device can be judged by it."""
+        return self.answered >= _ENOUGH_ANSWERS
+
+    @property
     def rate(self) -> float:
         return self.errors / self.answered if self.answered else 0.0
 
@@ -31,7 +36,7 @@ def outliers(tallies: Mapping[str, Tally], limit: float) -> list[str]:
     """Names of devices whose error rate is above ``limit`` while that of their peers together is below half of it."""
     found = []
     for name, tally in tallies.items():
-        if tally.answered < _ENOUGH_ANSWERS or tally.rate <= limit:
+        if not tally.enough or tally.rate <= limit:
             continue
         peers = [other for peer, other in tallies.items() if peer != name]
         together = Tally(sum(peer.answered for peer in peers), sum(peer.errors for peer in peers))

@@ -89,6 +89,17 @@ class HealthTracker:
         if self.health is Health.PROBATION or (self._failures >= self._ejection.failures and may_eject):
             self.eject(reason, now)
 
+    def not_proved(self, now: float, *, may_eject: bool) -> None:
+        """A real request was answered with an error. That proves nothing; but in probation, not so many in a row.
+
+        Who waits for a proof gets a request whenever it has none: quick errors would draw nearly all of them.
+        """
+        if self.health is not Health.PROBATION:
+            return
+        self._failures += 1
+        if self._failures >= self._ejection.failures and may_eject:
+            self.eject("it answered nothing but errors in probation", now)
+
     def eject(self, reason: str, now: float) -> None:
         """Out for a time that doubles, unless it behaved for longer than its last ejection was."""
         behaved_for = now - self.changed_at if self.health is Health.UP else 0.0
