@@ -12,10 +12,10 @@ from health.state import Health
 from health.tracker import HealthTracker
 
 from .cost import UNKNOWN_COST, LearntCosts
-from .histogram import Histogram, HistogramSnapshot
+from .histogram import Histogram
 from .likeness import DeviceLikeness
 from .rate import Bucket
-from .snapshot import DeviceSnapshot, Will
+from .snapshot import DeviceSnapshot, HistogramSnapshot, Will
 
 if TYPE_CHECKING:
     from .exchange import Attempt, Exchange

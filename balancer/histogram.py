@@ -3,55 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
-
-import attrs
+from collections.abc import Callable, Sequence
 
 from .exemplar import Exemplar
-
-
-@attrs.frozen(kw_only=True)
-class HistogramSnapshot:
-    """What a histogram had counted at one moment.
-
-    ``counts`` has one entry per bound (not cumulative: values up to that bound and above the one before) and a last
-    one for what lies above all bounds. ``bounds`` and ``total`` are in seconds. ``exemplars`` has the latest one by the
-    index of its bucket, for those that have one.
-    """
-
-    bounds: tuple[float, ...]
-    counts: tuple[int, ...]
-    total: float
-    exemplars: Mapping[int, Exemplar] = attrs.field(factory=dict)
-
-    @property
-    def count(self) -> int:
-        return sum(self.counts)
-
-    def quantile(self, share: float) -> float | None:
-        """The duration (seconds) below which that share of the values lies, linear within a bucket; None if empty.
-
-        Values above the last bound count as the last bound.
-        """
-        wanted = share * self.count
-        if wanted <= 0:
-            return None
-        seen = 0
-        lower = 0.0
-        for bound, count in zip(self.bounds, self.counts, strict=False):
-            if count and seen + count >= wanted:
-                return lower + (bound - lower) * (wanted - seen) / count
-            seen += count
-            lower = bound
-        return self.bounds[-1]
-
-    def since(self, earlier: HistogramSnapshot) -> HistogramSnapshot:
-        """What was counted after ``earlier``, a snapshot of the same histogram."""
-        return HistogramSnapshot(
-            bounds=self.bounds,
-            counts=tuple(now - then for now, then in zip(self.counts, earlier.counts, strict=True)),
-            total=self.total - earlier.total,
-        )
+from .snapshot import HistogramSnapshot
 
 
 class Histogram:

@@ -20,6 +20,7 @@ from config.credentials import CredentialError
 from config.loader import Loaded, load
 from config.model import Bind, Config, Shutdown, UnixBind
 
+from .admin.apart import Apart
 from .admin.listening import listen_admin
 from .admin.server import serve_admin
 from .events import Actor, Kind
@@ -186,7 +187,14 @@ class _Application:
     async def _serve_admin(self, *, task_status: trio.TaskStatus[Bind | UnixBind]) -> None:
         try:
             with self._admin_scope:
-                await serve_admin(self._config.admin, self._proxy, listening=self._admin, task_status=task_status)
+                async with Apart() as apart:
+                    await serve_admin(
+                        self._config.admin,
+                        self._proxy,
+                        listening=self._admin,
+                        render=apart.render,
+                        task_status=task_status,
+                    )
         finally:
             self._admin_ended.set()
             if self._successor is None:  # else the socket is in use

@@ -24,6 +24,8 @@ from .route import Route
 
 EVERY: Final = 0.2  # seconds from one frame to the next
 _REST: Final = 3.0  # times as long as making a frame took, at least: where that is slow, frames come less often
+_SPREAD: Final = 0.15  # seconds over which one frame goes out to many: else requests would wait for all of them at once
+_GOLDEN: Final = 0.618  # of the way round, from one viewer to the next: however many there are, they lie apart
 _EVENTS: Final = 200  # that a viewer who comes now is told of
 
 
@@ -34,7 +36,7 @@ class Feed:
         self._turn = trio.Lock()
         self._threads = trio.CapacityLimiter(1)
         self._maker: FrameMaker | None = None
-        self._viewers = 0
+        self._viewers = self._come = 0  # those who watch; and who came since nobody did
         self._number = 0
         self._due = 0.0
         self._told = 0  # number of the last event in a frame
@@ -55,6 +57,8 @@ class Feed:
 
     async def talk(self, request: Request, socket: WebSocketConnection) -> None:
         """Until the viewer leaves."""
+        later = self._come * _GOLDEN % 1 * _SPREAD
+        self._come += 1
         self._viewers += 1
         try:
             await self._proxy.refresh()
@@ -65,12 +69,14 @@ class Feed:
                 number = 0
                 while True:
                     number, text = await self.after(number)
+                    await trio.sleep(later)
                     await socket.send_message(text)
         except* ConnectionClosed:
             pass  # it has left in the middle of a frame
         finally:
             self._viewers -= 1
             if not self._viewers:
+                self._come = 0
                 self._forget()
 
     async def after(self, number: int) -> tuple[int, str]:

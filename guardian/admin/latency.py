@@ -11,8 +11,7 @@ from typing import Final
 
 import attrs
 
-from balancer.histogram import HistogramSnapshot
-from balancer.snapshot import DeviceSnapshot, GroupSnapshot
+from balancer.snapshot import DeviceSnapshot, GroupSnapshot, HistogramSnapshot
 
 from .past import Moment, Since, histogram_since
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from balancer.histogram import HistogramSnapshot
-from balancer.snapshot import CommandSnapshot, DeviceSnapshot, GroupSnapshot, ProxySnapshot
+from balancer.snapshot import CommandSnapshot, DeviceSnapshot, GroupSnapshot, HistogramSnapshot, ProxySnapshot
 
 _JUST = 1.0  # seconds that a rate covers at least
 _LATELY = 10.0  # that the latency of groups and devices covers at most

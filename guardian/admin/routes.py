@@ -32,6 +32,7 @@ import structlog
 from balancer.snapshot import Will
 from guardian.operable import Operable
 
+from .apart import in_a_thread
 from .feed import Feed
 from .learning import Learning
 from .message import Request, Response, Role, as_json, refusal
@@ -39,7 +40,7 @@ from .openapi import document
 from .page import page_routes
 from .rendering import Renderer
 from .route import Route, Schema
-from .scrapes import Scrapes, takes_gzip
+from .scrapes import Render, Scrapes, takes_gzip
 from .status import device_status, status, unready
 from .tail import TailRoute
 from .views import Views
@@ -66,9 +67,10 @@ _DEVICE: Final[Schema] = {
 }
 
 
-def all_routes(proxy: Operable, version: str) -> Sequence[Route]:
+def all_routes(proxy: Operable, version: str, render: Render = in_a_thread) -> Sequence[Route]:
+    """``render``: of metrics."""
     routes = [
-        *_Own(proxy, version).routes(),
+        *_Own(proxy, version, render).routes(),
         *Feed(proxy, version).routes(),
         *page_routes(),
         *Learning(proxy.lessons, proxy.events).routes(),
@@ -101,11 +103,11 @@ def _openapi(routes: Sequence[Route], version: str) -> Route:
 class _Own:
     """Probes, state, metrics and the operator's will."""
 
-    def __init__(self, proxy: Operable, version: str) -> None:
+    def __init__(self, proxy: Operable, version: str, render: Render) -> None:
         self._proxy = proxy
         self._version = version
         self._log = structlog.get_logger()
-        self._scrapes = Scrapes(proxy.snapshot, version)
+        self._scrapes = Scrapes(proxy.snapshot, version, render)
         self._renderer = Renderer()
 
     def routes(self) -> list[Route]:
@@ -174,7 +176,7 @@ class _Own:
     async def _metrics(self, request: Request) -> Response:
         await self._proxy.refresh()
         made = await self._scrapes.text(request.header("accept") or "")
-        return made.zipped if takes_gzip(request.header("accept-encoding") or "") else made.plain
+        return made.zipped if takes_gzip(request.header("accept-encoding") or "") else await made.plain()
 
     async def _set_will(self, request: Request) -> Response:
         group, device, will = request.parts["group"], request.parts["device"], Will(request.parts["will"])

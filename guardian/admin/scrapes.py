@@ -1,4 +1,4 @@
-"""`GET /metrics`: rendered in a thread, once for all who ask at about the same time.
+"""`GET /metrics`: rendered off the loop, once for all who ask at about the same time.
 
 A hundred scrapes a second cost four renderings; where one takes long, fewer, so that they take a tenth of a core. Each
 is compressed once, as Prometheus asks for it: to write hundreds of kilobytes for each scrape costs more than that.
@@ -7,8 +7,7 @@ is compressed once, as Prometheus asks for it: to write hundreds of kilobytes fo
 from __future__ import annotations
 
 import gzip
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
@@ -24,19 +23,29 @@ FRESH: Final = 0.25  # seconds: who asks so soon after a rendering was begun get
 STALE: Final = 1.0  # seconds: and nobody gets an older one, however long renderings take
 OLDEST: Final = 2.0  # seconds: while a rendering is made, who asks gets the one before it, unless that is older
 _SHARE: Final = 10.0  # times the CPU time of a rendering until the next: a tenth of a core at most, up to `STALE`
-_LEVEL: Final = 3  # of gzip, which leaves the interpreter to others: a tenth of the size
 _VARY: Final = {"Vary": "Accept, Accept-Encoding"}
+Render = Callable[[ProxySnapshot, str, str], Awaitable[metrics.Text]]
 _KINDS: Final = 4  # kept: there are two formats, and what clients make up in `Accept` must not fill the memory
 
 
-@attrs.frozen(kw_only=True)
 class Exposition:
-    plain: Response
-    zipped: Response  # the same, by gzip
+    """One text for all who ask, as they ask for it."""
 
-    @property
-    def body(self) -> bytes:
-        return self.plain.body
+    def __init__(self, text: metrics.Text) -> None:
+        self.zipped = made_whole(_response(text, text.zipped, {**_VARY, "Content-Encoding": "gzip"}))
+        self._text = text
+        self._plain: Response | None = None
+
+    async def plain(self) -> Response:
+        """Prometheus never asks for it, people do."""
+        if self._plain is None:
+            body = await trio.to_thread.run_sync(gzip.decompress, self._text.zipped)
+            self._plain = _response(self._text, body, _VARY)
+        return self._plain
+
+
+def _response(text: metrics.Text, body: bytes, headers: Mapping[str, str]) -> Response:
+    return Response(status=200, content_type=text.kind, body=body, headers=headers)
 
 
 @attrs.define(eq=False)
@@ -50,18 +59,12 @@ class _Rendering:
 
 
 class Scrapes:
-    """``render``: makes the text of a snapshot, for an `Accept`; runs in a thread."""
-
-    def __init__(
-        self,
-        snapshot: Callable[[], ProxySnapshot],
-        version: str,
-        render: Callable[[ProxySnapshot, str, str], tuple[bytes, str]] = metrics.render,
-    ) -> None:
+    def __init__(self, snapshot: Callable[[], ProxySnapshot], version: str, render: Render) -> None:
+        """``render`` makes the text of a snapshot, for the proxy's version and an `Accept`; one at a time."""
         self._snapshot = snapshot
         self._version = version
         self._render = render
-        self._threads = trio.CapacityLimiter(1)  # a second one would only fight the first for the interpreter
+        self._turns = trio.CapacityLimiter(1)
         self._latest: dict[str, _Rendering] = {}
 
     async def text(self, accept: str) -> Exposition:
@@ -83,24 +86,15 @@ class Scrapes:
             if rendering.result is not None:
                 return rendering.result  # else who made it left, or failed: it is our turn
 
-    def _timed(self, snapshot: ProxySnapshot, accept: str) -> tuple[Exposition, float]:
-        """What was made, and the seconds of CPU that it took."""
-        began = time.thread_time()
-        body, kind = self._render(snapshot, self._version, accept)
-        cost = time.thread_time() - began
-        plain = Response(status=200, content_type=kind, body=body, headers=_VARY)
-        small = gzip.compress(body, _LEVEL, mtime=0)
-        zipped = attrs.evolve(plain, body=small, headers={**_VARY, "Content-Encoding": "gzip"})
-        return Exposition(plain=made_whole(plain), zipped=made_whole(zipped)), cost
-
     async def _make(self, rendering: _Rendering, kind: str, accept: str) -> None:
         while len(self._latest) > _KINDS:
             del self._latest[next(iter(self._latest))]
         try:
-            async with self._threads:
+            async with self._turns:
                 snapshot = self._snapshot()  # on the loop, and only once it is our turn
-                rendering.result, cost = await trio.to_thread.run_sync(self._timed, snapshot, accept)
-                rendering.fresh = min(STALE, max(FRESH, _SHARE * cost))
+                text = await self._render(snapshot, self._version, accept)
+                rendering.result = Exposition(text)
+                rendering.fresh = min(STALE, max(FRESH, _SHARE * text.cost))
         finally:
             if rendering.result is None and self._latest.get(kind) is rendering:
                 del self._latest[kind]  # whoever asks next tries anew

@@ -4,6 +4,7 @@ Names, types and labels are a promise to dashboards and alerts; `docs/operations
 bounded set of values: a command outside the catalogue is already `other` in the snapshot.
 """
 
-from .rendering import content_type, render
+from .process import own_figures
+from .rendering import Text, compressed, content_type, render
 
-__all__ = ["content_type", "render"]
+__all__ = ["Text", "compressed", "content_type", "own_figures", "render"]

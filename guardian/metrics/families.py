@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily, HistogramMetricFamily
 
 from balancer import exemplar
-from balancer.histogram import HistogramSnapshot
+from balancer.snapshot import HistogramSnapshot
 
 _LONGEST_NAME: Final = 32  # characters: OpenMetrics allows 128 for all labels of an exemplar, names included
 

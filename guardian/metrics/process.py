@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+import attrs
 from prometheus_client import ProcessCollector
 from prometheus_client.core import InfoMetricFamily, Metric
 
@@ -21,14 +22,37 @@ _RELOADS: Final = ("ok", "failed")
 _PROCESS: Final = ProcessCollector(registry=None)
 
 
-def process(snapshot: ProxySnapshot, version: str) -> Iterator[Metric]:
+@attrs.frozen(kw_only=True)
+class OwnFigure:
+    """One that Prometheus's clients all have: CPU, memory, descriptors."""
+
+    name: str
+    text: str
+    counts: bool  # or it is a gauge
+    value: float
+
+
+def own_figures() -> tuple[OwnFigure, ...]:
+    """Of this process. Reads files of /proc, as long as there are descriptors: not for the loop."""
+    return tuple(
+        OwnFigure(
+            name=metric.name, text=metric.documentation, counts=metric.type == "counter", value=metric.samples[0].value
+        )
+        for metric in _PROCESS.collect()
+    )
+
+
+def process(snapshot: ProxySnapshot, version: str, own: Iterable[OwnFigure]) -> Iterator[Metric]:
     yield InfoMetricFamily("guardian_build", "What is running.", value={"version": version, "data_path": data_path()})
     yield from _readiness(snapshot)
     yield from _listeners(snapshot.listeners)
     yield from _files(snapshot)
     yield from _loop(snapshot)
     yield from audit(snapshot.audit)
-    yield from _PROCESS.collect()
+    for figure in own:
+        family = (counter if figure.counts else gauge)(figure.name, figure.text)
+        family.add_metric((), figure.value)
+        yield family
 
 
 def _readiness(snapshot: ProxySnapshot) -> Iterator[Metric]:

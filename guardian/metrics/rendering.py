@@ -2,88 +2,65 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, TypeVar
+from typing import Final
 
+import attrs
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder, generate_latest
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from balancer.snapshot import ProxySnapshot
 
 from .devices import devices
-from .process import process
+from .process import OwnFigure, process
 from .traffic import traffic
 from .workers import workers
 
-_STRETCH: Final = 8  # samples, of about 10 to 20 µs each
-_REST: Final = 5.0  # times as long as a stretch took: the loop then finds the interpreter free five times out of six
-_LEAST: Final = 0.0001  # seconds of each pause
-_T = TypeVar("_T")
-_PATIENCE: Final = 0.6  # seconds of all pauses of one rendering, beside the least: a scraper waits for it
+_LEVEL: Final = 3  # of gzip: a tenth of the size
+
+
+@attrs.frozen(kw_only=True)
+class Text:
+    kind: str  # content type
+    zipped: bytes  # by gzip
+    cost: float  # seconds of CPU that it took
 
 
 class SnapshotCollector(Collector):
     """Shows one snapshot to prometheus-client. Touches nothing of the running proxy, so any thread may use it."""
 
-    def __init__(self, snapshot: ProxySnapshot, version: str) -> None:
+    def __init__(self, snapshot: ProxySnapshot, version: str, own: Iterable[OwnFigure]) -> None:
+        self._own = own
         self._snapshot = snapshot
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
-        pace = _Pace()
-        for part in (
-            process(self._snapshot, self._version),
-            traffic(self._snapshot.groups, lambda commands: pace.over(commands, 1)),  # thirty samples each
-            devices(self._snapshot.groups),
-            workers(self._snapshot.workers),
-        ):
-            for metric in part:
-                metric.samples = _Unhurried(metric.samples, pace)
-                yield metric
+        yield from process(self._snapshot, self._version, self._own)
+        yield from traffic(self._snapshot.groups)
+        yield from devices(self._snapshot.groups)
+        yield from workers(self._snapshot.workers)
 
 
-class _Pace:
-    """How long one rendering still waits for others."""
-
-    def __init__(self) -> None:
-        self._left = _PATIENCE
-        self._since = time.perf_counter()
-
-    def over(self, entries: Iterable[_T], stretch: int) -> Iterator[_T]:
-        """The same, with a rest after each so many."""
-        for number, entry in enumerate(entries, 1):
-            yield entry
-            if number % stretch == 0:
-                self._rest()
-
-    def _rest(self) -> None:
-        pause = max(_LEAST, min(_REST * (time.perf_counter() - self._since), self._left))
-        self._left -= pause
-        time.sleep(pause)
-        self._since = time.perf_counter()
-
-
-class _Unhurried(list[Sample]):
-    """Samples; whoever goes through them lets the loop have the interpreter now and then, and not only half of it."""
-
-    def __init__(self, samples: Iterable[Sample], pace: _Pace) -> None:
-        super().__init__(samples)
-        self._pace = pace
-
-    def __iter__(self) -> Iterator[Sample]:
-        return self._pace.over(super().__iter__(), _STRETCH)
-
-
-def render(snapshot: ProxySnapshot, version: str, accept: str) -> tuple[bytes, str]:
+def render(snapshot: ProxySnapshot, version: str, accept: str, own: Iterable[OwnFigure] = ()) -> tuple[bytes, str]:
     """The whole exposition and its content type, in the format that the `Accept` header asks for.
 
-    Takes milliseconds for thousands of series: call it in a thread.
+    ``own``: of the process that serves.
+
+    Takes a tenth of a second for thousands of series: never call it on the loop.
     """
     encode, kind = _encoder(accept)
-    return encode(SnapshotCollector(snapshot, version)), kind
+    return encode(SnapshotCollector(snapshot, version, own)), kind
+
+
+def compressed(snapshot: ProxySnapshot, version: str, accept: str, own: Iterable[OwnFigure]) -> Text:
+    """The same, by gzip."""
+    began = time.thread_time()
+    text, kind = render(snapshot, version, accept, own)
+    zipped = gzip.compress(text, _LEVEL, mtime=0)
+    return Text(kind=kind, zipped=zipped, cost=time.thread_time() - began)
 
 
 def content_type(accept: str) -> str:

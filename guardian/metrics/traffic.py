@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from prometheus_client.core import Metric
 
-from balancer.snapshot import CommandSnapshot, GroupSnapshot, Outcome
+from balancer.snapshot import GroupSnapshot, Outcome
 
 from .families import add_all, as_exemplar, counter, gauge, histogram, observe
 
@@ -18,20 +18,16 @@ _LOGIN_RESULTS: Final = ("ok", "refused", "limited", "replayed", "replay_refused
 _WRITE_RESULTS: Final = ("ok", "refused", "short", "in_doubt", "not_sent", "rejected")
 
 
-Unhurried = Callable[[Iterable[CommandSnapshot]], Iterable[CommandSnapshot]]
-
-
-def traffic(groups: Iterable[GroupSnapshot], unhurried: Unhurried = iter) -> Iterator[Metric]:
-    """``unhurried``: goes through commands, and lets others work in between."""
+def traffic(groups: Iterable[GroupSnapshot]) -> Iterator[Metric]:
     groups = tuple(groups)
-    yield from _requests(groups, unhurried)
+    yield from _requests(groups)
     yield from _queues(groups)
     yield from _retries(groups)
     yield from _clients_state(groups)
     yield from _writes(groups)
 
 
-def _requests(groups: Iterable[GroupSnapshot], unhurried: Unhurried) -> Iterator[Metric]:
+def _requests(groups: Iterable[GroupSnapshot]) -> Iterator[Metric]:
     requests = counter("guardian_requests", "Requests by how they ended.", "group", "command", "outcome")
     duration = histogram(
         "guardian_request_duration_seconds", "From the request read to the answer written.", "group", "command"
@@ -42,7 +38,7 @@ def _requests(groups: Iterable[GroupSnapshot], unhurried: Unhurried) -> Iterator
         "group",
     )
     for group in groups:
-        for command in unhurried(group.commands):
+        for command in group.commands:
             for outcome, count in {**dict.fromkeys(_OUTCOMES, 0), **command.outcomes}.items():
                 latest = command.latest.get(outcome)
                 shown = None if latest is None else as_exemplar(latest, "client", "device")

@@ -15,11 +15,11 @@ from typing import Final, TypeVar
 
 import attrs
 
-from balancer.histogram import HistogramSnapshot
 from balancer.snapshot import (
     CommandSnapshot,
     DeviceSnapshot,
     GroupSnapshot,
+    HistogramSnapshot,
     Likeness,
     LikenessSnapshot,
     ListenerSnapshot,

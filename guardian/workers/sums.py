@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from balancer.exemplar import Exemplar
-from balancer.histogram import HistogramSnapshot
+from balancer.snapshot import HistogramSnapshot
 
 _WORKERS: Final = 100  # there are at most 64
 

@@ -7,10 +7,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+import msgspec
+import trio
+
 import balancer.group
+from balancer.snapshot import ProxySnapshot
 from guardian.installation import data_path
 from guardian.pki import PkiFiles
-from tests.support.estate import configuration
+from loadtest.simhsm.device import SimulatedDevice
+from tests.support.estate import configuration, device_tls, estate
 from tests.support.process import GUARDIAN, running
 
 ROOT = Path(__file__).parents[2]
@@ -43,3 +48,15 @@ def test_the_command_is_compiled_whole_where_it_says_so() -> None:
     ).stdout.split()
     assert len(files) == len(MODULES)
     assert {Path(file).suffix for file in files} == ({".so"} if said.strip().endswith(" compiled") else {".py"})
+
+
+async def test_what_a_proxy_shows_can_be_sent_to_another_process(pki: PkiFiles, tmp_path: Path) -> None:
+    """What mypyc compiles has no annotations to read it by."""
+    device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
+    async with estate(pki, tmp_path, {"hsm1": device}) as world:
+        client = await world.client()
+        assert await client.request(b"[AOECHO;AG1;]") == b"[AOECHO;AG1;]"
+        await trio.sleep(0.1)  # its exemplar is shown at a tick
+        snapshot = world.proxy.snapshot()
+    assert snapshot.groups[0].commands[0].duration.exemplars
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(snapshot), type=ProxySnapshot) == snapshot

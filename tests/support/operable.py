@@ -9,13 +9,14 @@ from typing import Any
 import attrs
 
 from balancer.group import Group
-from balancer.histogram import Histogram, HistogramSnapshot
+from balancer.histogram import Histogram
 from balancer.snapshot import (
     AuditSnapshot,
     AuditState,
     CommandSnapshot,
     DeviceSnapshot,
     GroupSnapshot,
+    HistogramSnapshot,
     ListenerSnapshot,
     Outcome,
     ProxySnapshot,

@@ -14,6 +14,7 @@ from trio_websocket import WebSocketConnection, open_websocket
 from config.model import Admin, Bind
 from guardian.admin.access import BEARER_SUBPROTOCOL, SUBPROTOCOL
 from guardian.admin.feed import EVERY, Feed
+from guardian.admin.message import Request
 from tests.support.admin_port import ANY_PORT, ask, serving
 from tests.support.operable import FakeProxy
 
@@ -141,3 +142,36 @@ async def test_the_feed_asks_for_the_token(tmp_path: Path) -> None:
 async def test_a_page_of_another_site_gets_no_feed() -> None:
     async with serving() as bound:
         assert (await ask(bound, "GET", "/feed", origin="https://evil.example", **UPGRADE)).status == 403
+
+
+class Screen:
+    """Stands for a WebSocket: notes when each frame came."""
+
+    def __init__(self) -> None:
+        self.came: dict[int, float] = {}
+
+    async def send_message(self, text: str) -> None:
+        frame = json.loads(text)
+        if "number" in frame:
+            self.came[frame["number"]] = trio.current_time()
+
+    async def get_message(self) -> None:
+        await trio.sleep_forever()
+
+
+async def test_a_frame_goes_out_to_many_one_after_the_other_and_nobody_skips(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    autojump_clock.autojump_threshold = 0.02  # a thread must have the time to end
+    feed, screens = Feed(FakeProxy(), "1.0"), [Screen() for _ in range(20)]
+    with trio.move_on_after(2.1):
+        async with trio.open_nursery() as nursery:
+            for screen in screens:
+                nursery.start_soon(feed.talk, Request(method="GET", target="/feed"), screen)
+    numbers = range(2, 9)
+    for screen in screens:
+        assert set(numbers) <= set(screen.came), "a frame was skipped"
+    for number in numbers:
+        at = [screen.came[number] for screen in screens]
+        assert len(set(at)) == len(screens), "two at one moment"
+        assert max(at) - min(at) < EVERY

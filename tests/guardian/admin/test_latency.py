@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balancer.histogram import HistogramSnapshot
+from balancer.snapshot import HistogramSnapshot
 from guardian.admin.latency import Latencies, latencies
 from guardian.admin.past import Moment, Since
 from tests.support import operable

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import threading
-import time
-from collections.abc import Callable
 
 import pytest
 import trio
 
 from balancer.snapshot import ProxySnapshot
-from guardian.admin.scrapes import FRESH, STALE, Scrapes, takes_gzip
+from guardian.admin.scrapes import FRESH, STALE, Render, Scrapes, takes_gzip
+from guardian.metrics import Text
 from tests.support import operable
 from tests.support.admin_port import ask, serving
 
@@ -22,27 +21,35 @@ class Renderer:
     """Counts renderings; each waits until it may end."""
 
     def __init__(self, *, wait: bool = False) -> None:
-        self.made: list[tuple[str, bool]] = []
+        self.made: list[str] = []
         self.may_end = threading.Event()
         if not wait:
             self.may_end.set()
 
-    def __call__(self, _snapshot: ProxySnapshot, _version: str, accept: str) -> tuple[bytes, str]:
-        self.made.append((accept, threading.current_thread() is threading.main_thread()))
-        assert self.may_end.wait(10)
-        return str(len(self.made)).encode(), "text/plain"
+    async def __call__(self, _snapshot: ProxySnapshot, _version: str, accept: str) -> Text:
+        self.made.append(accept)
+        assert await trio.to_thread.run_sync(self.may_end.wait, 10)
+        return text(str(len(self.made)).encode())
 
 
-def scrapes(renderer: Callable[[ProxySnapshot, str, str], tuple[bytes, str]]) -> Scrapes:
+def text(body: bytes, cost: float = 0.0) -> Text:
+    return Text(kind="text/plain", zipped=gzip.compress(body), cost=cost)
+
+
+def scrapes(renderer: Render) -> Scrapes:
     return Scrapes(operable.proxy, "1", renderer)
 
 
-async def test_a_hundred_at_once_cost_one_rendering_off_the_loop() -> None:
+async def shown(shared: Scrapes, accept: str = "") -> bytes:
+    return (await (await shared.text(accept)).plain()).body
+
+
+async def test_a_hundred_at_once_cost_one_rendering() -> None:
     renderer = Renderer(wait=True)
     shared, got = scrapes(renderer), []
 
     async def scrape() -> None:
-        got.append((await shared.text("")).body)
+        got.append(await shown(shared))
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
@@ -51,38 +58,35 @@ async def test_a_hundred_at_once_cost_one_rendering_off_the_loop() -> None:
             await trio.testing.wait_all_tasks_blocked(0.01)
             renderer.may_end.set()
     assert got == [b"1"] * 100
-    assert renderer.made == [("", False)]
+    assert renderer.made == [""]
 
 
 async def test_soon_after_it_is_the_same_and_then_a_new_one(autojump_clock: trio.testing.MockClock) -> None:
     autojump_clock.autojump_threshold = 0.05  # a thread must have the time to end
     renderer = Renderer()
     shared = scrapes(renderer)
-    assert (await shared.text("")).body == b"1"
+    assert await shown(shared) == b"1"
     await trio.sleep(FRESH * 0.9)
-    assert (await shared.text("")).body == b"1"
+    assert await shown(shared) == b"1"
     await trio.sleep(FRESH * 0.2)
-    assert (await shared.text("")).body == b"2"
+    assert await shown(shared) == b"2"
 
 
 async def test_long_renderings_are_made_less_often(autojump_clock: trio.testing.MockClock) -> None:
     autojump_clock.autojump_threshold = 0.05
     made = 0
 
-    def burn(_snapshot: ProxySnapshot, _version: str, _accept: str) -> tuple[bytes, str]:
+    async def costly(_snapshot: ProxySnapshot, _version: str, _accept: str) -> Text:
         nonlocal made
         made += 1
-        end = time.thread_time() + 0.05
-        while time.thread_time() < end:
-            pass
-        return str(made).encode(), "text/plain"
+        return text(str(made).encode(), cost=0.05)
 
-    shared = scrapes(burn)
+    shared = scrapes(costly)
     await shared.text("")
     await trio.sleep(FRESH * 1.5)
-    assert (await shared.text("")).body == b"1"
+    assert await shown(shared) == b"1"
     await trio.sleep(STALE)
-    assert (await shared.text("")).body == b"2"
+    assert await shown(shared) == b"2"
 
 
 async def test_each_format_has_its_own_and_made_up_ones_fill_nothing() -> None:
@@ -97,7 +101,7 @@ async def test_each_format_has_its_own_and_made_up_ones_fill_nothing() -> None:
 
 
 async def test_after_a_failure_the_next_tries_anew() -> None:
-    def fail(_snapshot: ProxySnapshot, _version: str, _accept: str) -> tuple[bytes, str]:
+    async def fail(_snapshot: ProxySnapshot, _version: str, _accept: str) -> Text:
         raise ValueError("made up")
 
     failing = scrapes(fail)
@@ -105,7 +109,7 @@ async def test_after_a_failure_the_next_tries_anew() -> None:
         await failing.text("")
     renderer = Renderer()
     failing._render = renderer
-    assert (await failing.text("")).body == b"1"
+    assert await shown(failing) == b"1"
 
 
 async def test_who_leaves_does_not_take_the_rendering_from_those_who_wait() -> None:
@@ -114,7 +118,7 @@ async def test_who_leaves_does_not_take_the_rendering_from_those_who_wait() -> N
 
     async def scrape(scope: trio.CancelScope) -> None:
         with scope:
-            outcomes.append((await shared.text("")).body)
+            outcomes.append(await shown(shared))
 
     first, second = trio.CancelScope(), trio.CancelScope()
     with trio.fail_after(10):
@@ -160,13 +164,13 @@ async def test_while_a_new_one_is_made_others_get_the_one_before_it(autojump_clo
     autojump_clock.autojump_threshold = 0.05
     renderer = Renderer()
     shared = scrapes(renderer)
-    assert (await shared.text("")).body == b"1"
+    assert await shown(shared) == b"1"
     await trio.sleep(FRESH)
     renderer.may_end.clear()
     got: list[bytes] = []
 
     async def scrape() -> None:
-        got.append((await shared.text("")).body)
+        got.append(await shown(shared))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(scrape)

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancer.exemplar import Exemplar
-from balancer.histogram import Histogram, HistogramSnapshot
+from balancer.histogram import Histogram
 from balancer.snapshot import (
     CommandSnapshot,
     DeviceSnapshot,
     GroupSnapshot,
+    HistogramSnapshot,
     Likeness,
     LikenessSnapshot,
     ListenerSnapshot,

@@ -8,9 +8,9 @@ import attrs
 import pytest
 
 from balancer.exemplar import Exemplar
-from balancer.histogram import HistogramSnapshot
 from balancer.snapshot import (
     DeviceSnapshot,
+    HistogramSnapshot,
     Likeness,
     LikenessSnapshot,
     ProxySnapshot,
