@@ -36,6 +36,7 @@ class Shown:
     snapshot: ProxySnapshot
     cpu: float  # seconds, user and system
     memory: int  # bytes resident
+    held_up: float = 0.0  # seconds that its loop made the snapshot
 
 
 class _Group(msgspec.Struct, array_like=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,9 +66,12 @@ class Seen:
     # --- asked -------------------------------------------------------------------------------------------------------
 
     async def _snapshot(self) -> bytes:
+        began = time.thread_time()
         snapshot = self._proxy.snapshot()
+        held_up = time.thread_time() - began
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        shown = Shown(snapshot=snapshot, cpu=usage.ru_utime + usage.ru_stime, memory=_resident())
+        cpu = usage.ru_utime + usage.ru_stime
+        shown = Shown(snapshot=snapshot, cpu=cpu, memory=_resident(), held_up=held_up)
         if size(snapshot) <= SMALL:
             return packed(shown)
         return await trio.to_thread.run_sync(lambda: packed(shown, unhurried=True))

@@ -33,7 +33,7 @@ T = TypeVar("T")
 FRESH: Final = 0.2  # seconds: workers are asked five times a second at most
 _WATCHED: Final = 1.0  # seconds for which it is kept fresh after somebody has looked
 _UNWATCHED: Final = 1.0  # seconds: what a worker that is killed has counted since it was asked is lost
-_SHARE: Final = 20.0  # times as long as asking takes, until it is asked again while nobody looks
+_SHARE: Final = 100.0  # times as long as that holds a worker up, until it is asked again while nobody looks
 _PATIENCE: Final = 2.0  # seconds; who has not answered by then is shown as it was
 _NOTHING: Final = ProxySnapshot(
     state=ProxyState.STARTING, started=0.0, groups=(), listeners=(), certificates={}, reloads={}
@@ -92,7 +92,6 @@ class Whole:
         self._refusing = False
         self._turn = trio.Lock()
         self._asked_at = float("-inf")  # when workers were last asked
-        self._took = 0.0  # seconds, until all had answered
         self._looked_at = float("-inf")  # when somebody wanted to see
         self._log = structlog.get_logger()
 
@@ -109,7 +108,7 @@ class Whole:
                     await trio.sleep(FRESH)
                     now = trio.current_time()
                     watched = now - self._looked_at < _WATCHED
-                    if watched or now - self._asked_at >= max(_UNWATCHED, _SHARE * self._took):
+                    if watched or now - self._asked_at >= max(_UNWATCHED, _SHARE * self._held_up):
                         await self._look(now - FRESH / 2)
         finally:
             self.audit.close()
@@ -158,6 +157,11 @@ class Whole:
     def _channels(self) -> dict[int, Channel]:
         return {number: worker.channel for number, worker in self._workers.items() if worker.channel is not None}
 
+    @property
+    def _held_up(self) -> float:
+        """Seconds that making its last snapshot took the worker that it takes longest."""
+        return max((worker.shown.held_up for worker in self._workers.values() if worker.shown is not None), default=0.0)
+
     # --- what is shown -----------------------------------------------------------------------------------------------
 
     def snapshot(self) -> ProxySnapshot:
@@ -184,13 +188,12 @@ class Whole:
         async with self._turn:
             if self._asked_at > wanted:
                 return
-            self._asked_at = began = trio.current_time()
+            self._asked_at = trio.current_time()
             async with trio.open_nursery() as nursery:
                 for worker in self._workers.values():
                     if worker.channel is not None:
                         nursery.start_soon(self._ask, worker)
             await self._merge()
-            self._took = trio.current_time() - began
 
     async def _ask(self, worker: _Worker) -> None:
         channel = worker.channel
