@@ -30,7 +30,8 @@ _INTERRUPTED: Final = 130
 @click.option(
     "--slow", type=click.Choice([device.name for device in DEVICES]), help="A device that takes ten times as long."
 )
-def demo(seconds: float, clients: int, stay: bool, slow: str | None) -> int:
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes of the proxy.")
+def demo(seconds: float, clients: int, stay: bool, slow: str | None, workers: int) -> int:
     """Run the proxy in front of three emulated devices and a backup, and take a device away under traffic.
 
     Everything lives in a folder of its own below ./demo, which is removed at the end. Exit code 0 if no read failed.
@@ -41,7 +42,7 @@ def demo(seconds: float, clients: int, stay: bool, slow: str | None) -> int:
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent)).resolve()
     except OSError as exc:
         raise click.ClickException(f"cannot write to {parent.resolve()}: {exc.strerror}") from exc
-    run = _Run(Play(folder, Screen.choose(), seconds=seconds, clients=clients, stay=stay, slow=slow))
+    run = _Run(Play(folder, Screen.choose(), seconds=seconds, clients=clients, stay=stay, slow=slow, workers=workers))
     try:
         trio.run(run.until_a_signal)
     finally:

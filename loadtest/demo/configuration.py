@@ -32,7 +32,7 @@ VICTIM: Final = "hsm2"
 BACKUP: Final = "hsm4"
 
 
-def write(file: Path, addresses: Mapping[str, str], admin: str) -> None:
+def write(file: Path, addresses: Mapping[str, str], admin: str, workers: int) -> None:
     """Write the file; `addresses` has host:port of each device. Certificates are in ``pki`` beside it."""
     document: dict[str, Any] = {
         "listeners": [
@@ -68,6 +68,7 @@ def write(file: Path, addresses: Mapping[str, str], admin: str) -> None:
             }
         ],
         "admin": {"bind": admin},
+        "workers": workers,
         "audit": {"file": "audit.log"},
         "logs": {"format": "json"},
     }

@@ -34,6 +34,7 @@ class Play:
     clients: int = attrs.field(kw_only=True)
     stay: bool = attrs.field(kw_only=True)
     slow: str | None = attrs.field(kw_only=True, default=None)  # a device's name
+    workers: int = attrs.field(kw_only=True, default=1)
     finished: bool = attrs.field(default=False, init=False)  # the summary is printed
     succeeded: bool = attrs.field(default=False, init=False)  # and no read failed
 
@@ -41,7 +42,7 @@ class Play:
         """Raises ProgramFailed, perhaps in a group. All programs are ended, also when this is cancelled."""
         began_at = trio.current_time()
         async with Programs(self.folder) as programs:
-            stage = Stage(self.folder, programs, self.screen, self.slow)
+            stage = Stage(self.folder, programs, self.screen, self.slow, self.workers)
             await stage.make_pki()
             await stage.start_devices()
             proxy, admin = await stage.start_proxy()

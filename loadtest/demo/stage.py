@@ -27,6 +27,7 @@ class Stage:
     programs: Programs
     screen: Screen
     slow: str | None = None  # this device takes ten times as long
+    workers: int = 1
     devices: dict[str, Program] = attrs.field(factory=dict, init=False)
     addresses: dict[str, str] = attrs.field(factory=dict, init=False)  # host:port by device
 
@@ -65,7 +66,7 @@ class Stage:
     async def start_proxy(self) -> tuple[Program, Admin]:
         """Wait until it serves and every group has a usable device."""
         admin = Admin("127.0.0.1", _free_port())
-        write(self.folder / "guardian.yaml", self.addresses, f"{admin.host}:{admin.port}")
+        write(self.folder / "guardian.yaml", self.addresses, f"{admin.host}:{admin.port}", self.workers)
         proxy = await self.programs.start("guardian", "run", "guardian.yaml")
         with trio.move_on_after(_READY):
             while proxy.running and not await admin.ready():
