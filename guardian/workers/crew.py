@@ -95,7 +95,7 @@ class Crew:
             if trio.current_time() - began > _WELL_AFTER:
                 backoff.succeeded()
             backoff.failed(trio.current_time())
-            pause = backoff.wait(trio.current_time())
+            pause = round(backoff.wait(trio.current_time()), 2)
             self._log.error("a worker has ended, another is started", worker=member.number, reason=how, pause=pause)
             self._events.tell(Kind.WORKER, member.name, "lost", detail=how)
             with trio.move_on_after(pause):
@@ -123,14 +123,14 @@ class Crew:
             del self._channels[member.number]
             self._board.clear(member.number)
             self._seeing.farewell(member.number)
-        return f"{how}; {why}" if why else how
+        return why or how
 
     async def _serve(self, member: Member, serves: Callable[[], None]) -> str:
-        """Until it ends, or has to be ended; gives what there is to say beside how it ended."""
+        """Until it ends, or has to be ended; then it gives why."""
         try:
             await self._begin(member)
         except PeerGone:
-            return "it could not start; what it said is in the log"
+            return ""
         except (ChannelError, OSError) as exc:  # OSError: what it was to be given is closed, as others do without
             member.kill()
             return str(exc)

@@ -14,13 +14,14 @@ from guardian.interpreter import share_the_interpreter
 from guardian.logs import LogHandle, start
 from guardian.proxy import Proxy
 from guardian.secrecy import forbid_core_dumps
+from guardian.wellbeing import Wellbeing
 
 from .board import Board, Place
 from .channel import Channel
 from .handing import Handing, handed
 from .seen import Seen
 from .verdicts import Verdicts
-from .worker import Worker, wellbeing
+from .worker import ALIVE_EVERY, Word, Worker
 
 # The supervisor says when to end and when to read the file again; a service manager may signal all of its processes.
 _OF_THE_SUPERVISOR: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
@@ -58,10 +59,15 @@ async def _serve(given: Handing, logs: LogHandle) -> None:
         nursery.start_soon(channel.run)
         nursery.start_soon(seen.run)
         nursery.start_soon(verdicts.run)
-        nursery.start_soon(wellbeing(proxy, channel).run)
+        nursery.start_soon(_show_life, worker, proxy, channel)
         await worker.run()
         await seen.last_words()
         nursery.cancel_scope.cancel()
+
+
+async def _show_life(worker: Worker, proxy: Proxy, channel: Channel) -> None:
+    await worker.serves.wait()  # until then no listener accepts, which looks as if it hung
+    await Wellbeing(proxy, Word(channel), ALIVE_EVERY).run()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from config.model import Admin, Audit, Config, Shutdown
 from guardian.lifecycle import Drain
 from guardian.proxy import Proxy
 from guardian.ready import Ready, make_ready
-from guardian.wellbeing import Wellbeing
 
 from .channel import Channel, Refused
 from .handing import Handing
@@ -30,7 +29,7 @@ _CHANGED: Final = "the catalogue is not what the others run on any more: reload"
 
 
 class Worker:
-    """Make it before its channel runs, and then run `run`.
+    """Make it before its channel runs, and then run `run`. ``serves`` is set when clients are let in.
 
     New orders come in two steps, those of the start too: they are prepared, which may fail and changes nothing, and
     then adopted.
@@ -44,6 +43,7 @@ class Worker:
         self._adopted = adopted
         self._prepared: dict[int, tuple[Loaded, Ready]] = {}
         self._drain: Drain | None = None
+        self.serves = trio.Event()
         self._told_to_drain = trio.Event()
         self._log = structlog.get_logger()
         proxy.hold_back()
@@ -123,6 +123,7 @@ class Worker:
         if not self._told_to_drain.is_set():
             self._proxy.state = ProxyState.SERVING
             self._proxy.let_in()
+            self.serves.set()
 
     def _read(self, text: str) -> tuple[Loaded, Ready | None, str]:
         """Ready for this worker, or why not. Blocks."""
@@ -151,9 +152,5 @@ class Word:
         """It makes its own, of all workers."""
 
     def alive(self) -> None:
+        """Who does not say so is ended, and replaced."""
         self._channel.tell("alive")
-
-
-def wellbeing(proxy: Proxy, channel: Channel) -> Wellbeing:
-    """Who does not say that it is alive is ended and replaced."""
-    return Wellbeing(proxy, Word(channel), ALIVE_EVERY)
