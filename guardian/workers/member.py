@@ -10,8 +10,10 @@ from typing import Final
 
 import trio
 
+from guardian.processes import command
+
 from .channel import Channel, channel_pair
-from .handing import Handing, command
+from .handing import Handing
 from .orders import Orders, parcels
 
 _PATIENCE: Final = 60.0  # seconds to prepare orders: certificates are read, and a catalogue
@@ -46,7 +48,7 @@ class Member:
             handing = Handing(number=self.number, count=self._count, file=self._file, line=line, board=self._board)
             try:
                 self._process = await trio.lowlevel.open_process(
-                    command(),
+                    command("guardian.workers.main"),
                     pass_fds=handing.descriptors,
                     env=handing.environment(os.environ),
                     stdin=subprocess.DEVNULL,
