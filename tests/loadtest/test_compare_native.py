@@ -317,6 +317,9 @@ def test_a_lost_client_connects_again_and_what_it_lost_is_counted(
         broken = time.monotonic()
         first.process.kill()
         first.process.wait()
+        with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))) as turned_away:
+            for _ in range(4):
+                turned_away.accept()[0].close()
         processes.start("device again", [*command, "--listen", address])
         result = parse_result(generator.process.stdout.readline())
     assert 1 <= result.errors <= 4, "what was outstanding, and nothing that could not be sent"
