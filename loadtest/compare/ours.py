@@ -18,7 +18,7 @@ from .contenders import Contender
 from .pki import Pki
 from .processes import Processes, Program, ProgramError
 
-READY_TIMEOUT: Final = 20.0
+READY_TIMEOUT: Final = 60.0
 ADMIN_ATTEMPTS: Final = 3
 
 

@@ -42,7 +42,7 @@ def command_of(interpreter: Path) -> list[str | Path]:
     assert found.origin is not None, "it is a package with an __init__.py"
     source = Path(found.origin).parents[1]
     path = str(installed) if (installed / "guardian").is_dir() else f"{source}:{installed}"
-    return ["env", f"PYTHONPATH={path}", interpreter, "-c", _CALL]
+    return ["env", f"PYTHONPATH={path}", interpreter, "-P", "-c", _CALL]  # -P: nothing from the current folder
 
 
 def _version(interpreter: Path) -> str:

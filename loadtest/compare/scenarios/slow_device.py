@@ -10,13 +10,13 @@ from loadtest.compare.workshop import Workshop
 from .scenario import Scenario
 
 CLIENTS: Final = (16, 64)
-DEVICE: Final = ("--delay", "1000", "--at-once", "4")
-SLOW: Final = ("--delay", "10000", "--at-once", "4")
+DEVICE: Final = ("--delay", "2000", "--at-once", "8")
+SLOW: Final = ("--delay", "20000", "--at-once", "8")
 
 
 def run(workshop: Workshop) -> None:
     with workshop.stage(DEVICE, DEVICE, SLOW) as stage:
-        contenders = [*stage.others(), stage.guardian()]
+        contenders = [*stage.others(), stage.guardian(64), stage.guardian()]
         for clients in CLIENTS:
             for turn in range(1, workshop.effort.rounds + 1):
                 for contender in contenders:
@@ -30,8 +30,9 @@ SCENARIO: Final = Scenario(
     name="slow-device",
     title="One of three devices ten times slower",
     note=(
-        "Each device works on four requests at once; two take 1 ms for each, one takes 10. A closed loop."
-        " `guardian 1x8`, with the policy that is the default."
+        "Each device works on eight requests at once; two take 2 ms for each, one takes 20. A closed loop, and"
+        " the policy that is the default. With `pipeline: 1` and as many connections as a device works on at once,"
+        " each of its places is empty while an answer goes to its client and the next request comes."
     ),
     figures=[
         figure

@@ -13,13 +13,13 @@ from .scenario import Scenario
 
 CLIENTS: Final = 96
 EVERY: Final = 3
-DEVICE: Final = ("--delay", "1000", "--at-once", "4")
+DEVICE: Final = ("--delay", "2000", "--at-once", "8")
 
 
 def run(workshop: Workshop) -> None:
     load = attrs.evolve(workshop.load(CLIENTS), busy_every=EVERY)
     with workshop.stage(DEVICE, DEVICE, DEVICE) as stage:
-        contenders = [*stage.others(), stage.guardian()]
+        contenders = [*stage.others(), stage.guardian(64), stage.guardian()]
         for turn in range(1, workshop.effort.rounds + 1):
             for contender in contenders:
                 measured = workshop.measure("uneven", stage, contender, load, turn)
@@ -32,7 +32,7 @@ SCENARIO: Final = Scenario(
     title="Every third of 96 connections busy",
     note=(
         f"{CLIENTS} connections, opened one after the other; every third asks in a closed loop, the others are"
-        " silent. Three devices that take 1 ms and work on four requests at once. Balancing connections puts"
+        " silent. Three devices that take 2 ms and work on eight requests at once. Balancing connections puts"
         " all the busy ones on one device."
     ),
     figures=[
