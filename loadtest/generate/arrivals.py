@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -19,6 +19,8 @@ from .scenario import Phase
 
 if TYPE_CHECKING:
     from random import Random
+
+BURST_STEP: Final = 0.00005  # seconds from one request of a burst to the next of that process: what sending one takes
 
 
 @attrs.frozen(kw_only=True)
@@ -66,18 +68,9 @@ def _bursts(phases: Sequence[Phase], share: Share) -> Iterator[float]:
         if phase.burst is not None:
             times = 1 if phase.every is None else max(1, math.ceil(phase.duration / phase.every - 1e-9))
             for turn in range(times):
-                for _ in share.numbers(phase.burst):
-                    yield began + turn * (phase.every or 0.0)
+                for place, _ in enumerate(share.numbers(phase.burst)):
+                    yield began + turn * (phase.every or 0.0) + place * BURST_STEP
         began += phase.duration
-
-
-def expected(phases: Sequence[Phase]) -> float:
-    """How many arrive, all in all, on average."""
-    steady = sum(
-        ((phase.rate or 0.0) + (phase.rate or 0.0 if phase.to_rate is None else phase.to_rate)) / 2 * phase.duration
-        for phase in phases
-    )
-    return steady + sum(1 for _ in _bursts(phases, Share()))
 
 
 @attrs.frozen

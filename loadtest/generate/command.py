@@ -30,6 +30,7 @@ from .requirement import parse_requirement
 from .result import Result
 from .scenario import Scenario
 from .verdict import judge_run
+from .worker import SetUpError, login_messages, peers
 
 NO, WRONG_USE, UNREACHABLE = 1, 2, 3
 _SUFFIXES: Final = {".json", ".txt", ".svg"}
@@ -130,12 +131,14 @@ def main(scenario: Path | None, report: tuple[str, ...], quiet: bool, **options:
 
     SCENARIO is a YAML file with the same things as the options, which go before it.
     """
+    files = _report_files(report)
     try:
         asked = read(scenario, _nodes(options, alone=scenario is None))
-    except ScenarioError as exc:
+        peers(asked)  # what cannot be used is found before anything is started
+        login_messages(asked.login)
+    except (ScenarioError, SetUpError) as exc:
         click.echo(str(exc), err=True)
         sys.exit(WRONG_USE)
-    files = _report_files(report)
     try:
         result, started = _run(asked, quiet)
     except UnreachableError as exc:
@@ -144,7 +147,7 @@ def main(scenario: Path | None, report: tuple[str, ...], quiet: bool, **options:
     except FailedError as exc:
         click.echo(str(exc), err=True)
         sys.exit(NO)
-    sys.exit(_tell(result, files, started))
+    sys.exit(_tell(result, files, started, quiet))
 
 
 def _nodes(options: Mapping[str, Any], *, alone: bool) -> dict[str, Node]:
@@ -222,14 +225,14 @@ def _run(scenario: Scenario, quiet: bool) -> tuple[Result, str]:
     started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     with tempfile.TemporaryDirectory() as folder, _interrupts() as came, Crew(scenario, Path(folder)) as crew:
         if not quiet:
-            click.echo(text_report.headline(scenario), err=True)
+            click.echo(f"connecting: {text_report.headline(scenario)}", err=True)
         crew.connect()
         with watching(quiet) as watch:
             crew.run(watch, lambda: bool(came))
         return crew.result, started
 
 
-def _tell(result: Result, files: list[Path], started: str) -> int:
+def _tell(result: Result, files: list[Path], started: str, quiet: bool) -> int:
     """Print and write the reports; gives the exit code."""
     verdict = judge_run(result)
     requirements = [parse_requirement(text) for text in result.scenario.require]
@@ -248,7 +251,8 @@ def _tell(result: Result, files: list[Path], started: str) -> int:
         except OSError as exc:
             click.echo(f"{file} cannot be written: {(exc.strerror or str(exc)).lower()}", err=True)
             return NO
-        click.echo(f"wrote {file}", err=True)
+        if not quiet:
+            click.echo(f"wrote {file}", err=True)
     good = result.answered and not result.wrong and not verdict.bottleneck
     return 0 if good and all(each.met(result) for each in requirements) else NO
 

@@ -86,7 +86,7 @@ class Connection:
         self.pending: deque[Pending] = deque()
         self.state = State.CLOSED
         self.since = 0.0  # moment of the last change of state
-        self.tries = 0  # since it was last ready
+        self.tries = 0  # since the last answer: TLS 1.3 tells a client that it is refused only after the handshake
         self.idle_listed = False  # of its owner
         self.fd = -1
         self._socket: socket.socket | None = None
@@ -220,8 +220,6 @@ class Connection:
 
     def _become(self, state: State, now: float) -> None:
         self.state, self.since = state, now
-        if state is State.READY:
-            self.tries = 0
         self._changed(self, "")
 
     def _want(self, events: int) -> None:

@@ -24,6 +24,7 @@ SECOND: Final = 1.0
 _SWEEP: Final = 0.1  # seconds between two looks for what takes too long, and for who has to connect again
 _EVENTS_OF_PASS: Final = 64
 _ARRIVALS_OF_PASS: Final = 32  # then they are really sent, and answers read
+_SETTLING: Final = 0.15  # seconds after the last handshake: TLS 1.3 tells a client that it is refused only then
 LOST: Final = "lost with the connection"
 TIMED_OUT: Final = "no answer in time"
 TOO_SLOW: Final = "not connected in time"
@@ -79,14 +80,13 @@ class Engine:
     def connect(self) -> dict[str, int]:
         """Try every connection once; gives why some are not ready. Returns when all are settled, or in time."""
         deadline = time.monotonic() + self._scenario.connect_timeout
-        settled = 0.0
+        settled, connected = 0.0, -1
         while (now := time.monotonic()) < deadline:
             self._roster.open_some(now, again=False)
-            if not self._roster.shaking:
-                # TLS 1.3 tells a client that it is refused only after its handshake.
-                settled = settled or now
-                if now - settled > 0.1:
-                    break
+            if self._roster.shaking or self.connected != connected:
+                settled, connected = now, self.connected
+            elif now - settled > _SETTLING:
+                break
             self._handle(0.02)
         for connection in list(self._roster.shaking):
             connection.close(TOO_SLOW, now)
@@ -216,6 +216,7 @@ class Engine:
             self._tally.failed(UNASKED)
             connection.close(UNASKED, now)
             return
+        connection.tries = 0
         pending = connection.pending.popleft()
         self._outstanding -= 1
         failure = judge(piece, pending.template, pending.tag)

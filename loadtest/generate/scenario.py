@@ -77,7 +77,7 @@ class Phase:
     to_rate: PerSecond | None = None
     """a ramp: the rate at the phase's end"""
     burst: Count | None = None
-    """so many arrive at one moment, at the phase's start"""
+    """so many arrive at the phase's start, at once: 20,000 a second for each process"""
     every: Seconds | None = None
     """and again each time that so much has passed"""
     clients: Annotated[int, Meta(ge=0)] | None = None

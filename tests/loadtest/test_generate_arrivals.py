@@ -40,8 +40,8 @@ def test_phases_follow_each_other_without_a_gap() -> None:
 
 def test_bursts_come_at_one_moment_among_the_others() -> None:
     found = moments(Phase(duration=2.0, rate=2, burst=3, every=1.0))
-    assert found == pytest.approx([0, 0, 0, 0, 0.5, 1, 1, 1, 1, 1.5])
-    assert moments(Phase(duration=1.0, burst=2), Phase(duration=1.0, burst=1)) == [0, 0, 1]
+    assert found == pytest.approx([0, 0, 0, 0, 0.5, 1, 1, 1, 1, 1.5], abs=0.001)
+    assert moments(Phase(duration=1.0, burst=2), Phase(duration=1.0, burst=1)) == [0, 0.00005, 1]
 
 
 def test_poisson_arrivals_have_their_rate_and_exponential_gaps() -> None:
@@ -66,9 +66,10 @@ phases = st.builds(
 def test_the_shares_of_all_processes_are_the_whole(asked: list[Phase], count: int) -> None:
     whole = moments(*asked)
     parts = [moments(*asked, share=Share(index=index, count=count)) for index in range(count)]
-    assert sorted(itertools.chain(*parts)) == pytest.approx(whole)
+    # Of a burst each process sends its part as fast as it can.
+    assert sorted(itertools.chain(*parts)) == pytest.approx(whole, abs=20 * 0.00005)
     assert all(part == sorted(part) for part in parts)
-    assert all(0 <= moment <= sum(phase.duration for phase in asked) for moment in whole)
+    assert all(0 <= moment <= sum(phase.duration for phase in asked) + 0.001 for moment in whole)
 
 
 def test_shares_of_poisson_arrivals_have_the_rate_together() -> None:
