@@ -165,14 +165,14 @@ class Panel:
         return dot(*self.place(x, y), series, radius, hint)
 
 
-def document(width: float, height: float, title: str, body: Iterable[str]) -> str:
-    """A whole file. ``title`` is also what a screen reader says."""
+def document(width: float, height: float, title: str, body: Iterable[str], *, style: str = "") -> str:
+    """A whole file. ``title`` is also what a screen reader says; ``style``: more than what all charts have."""
     shown = "\n".join(body)
     spoken = escape(title, {'"': "&quot;"})
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}"'
         f' height="{height:g}" role="img" aria-label="{spoken}">\n<title>{spoken}</title>'
-        f'<style>{_STYLE}</style>\n<rect class="page" width="100%" height="100%"/>\n{shown}\n</svg>\n'
+        f'<style>{_STYLE}{style}</style>\n<rect class="page" width="100%" height="100%"/>\n{shown}\n</svg>\n'
     )
 
 

@@ -1,16 +1,14 @@
-"""A finished run as one SVG file: latency by percentile, answers and latency over time; for light and dark pages.
-
-No script and no font of its own, so that it shows the same in a browser, in a page and in a repository's viewer.
-"""
+"""A finished run as one SVG file: latency by percentile, answers and latency over time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
-from xml.sax.saxutils import quoteattr
+
+from loadtest import svg
 
 from .arrivals import stretches
-from .plot import Panel, Scale, Tick, decades, labelled, round_ticks, text
 from .result import Moment, Result
 from .text_report import describe_phase, duration, headline, mix_text
 from .verdict import Verdict
@@ -21,68 +19,48 @@ _INNER: Final = _WIDTH - _MARGIN - 32
 _MOST_PHASES: Final = 4  # that are written out
 _CLOSEST: Final = 99.999  # percentile at the right end at most
 _LETTERS: Final = 128  # of a line of small text
+_BAR: Final = 0.6  # seconds: the width of what failed in a second
 _STYLE: Final = """
-svg { color-scheme: light dark; --ground: #ffffff; --ink: #1b1f24; --quiet: #5b6470; --grid: #e4e7eb; --band: #f1f3f6;
-  --blue: #2563c9; --orange: #b9500c; --teal: #0d7a6f; --red: #c4262e; --alarm: #fdecec; --tile: #f6f7f9; }
-@media (prefers-color-scheme: dark) {
-  svg { --ground: #14171c; --ink: #e8eaed; --quiet: #a0a9b4; --grid: #2b313a; --band: #1c2129;
-    --blue: #79b0ff; --orange: #ffb27a; --teal: #5fd6c6; --red: #ff7f78; --alarm: #3a1d1f; --tile: #1c2129; }
+.figure{font-size:19px;font-weight:600;fill:#0b0b0b}
+.tile{fill:#f1f1ee}.band{fill:#f1f1ee}
+.alarm{fill:#fdecec;stroke:#c4262e}.red{fill:#c4262e;font-weight:600}.bar{fill:#c4262e;opacity:.75}
+.area{stroke:none;opacity:.14}
+@media (prefers-color-scheme:dark){
+.figure{fill:#fff}.tile{fill:#262625}.band{fill:#232322}
+.alarm{fill:#3a1d1f;stroke:#ff7f78}.red{fill:#ff7f78}.bar{fill:#ff7f78}
 }
-text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--ink); }
-.head { font-size: 18px; font-weight: 600; }
-.title { font-size: 14px; font-weight: 600; }
-.figure { font-size: 19px; font-weight: 600; }
-.tick, .legend, .small { fill: var(--quiet); }
-.alarm-text { fill: var(--red); font-weight: 600; }
-.ground { fill: var(--ground); }
-.tile { fill: var(--tile); }
-.alarm { fill: var(--alarm); stroke: var(--red); }
-.band { fill: var(--band); }
-.grid { stroke: var(--grid); }
-.axis { stroke: var(--quiet); }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round; }
-.area { stroke: none; opacity: 0.15; }
-.blue { stroke: var(--blue); } .orange { stroke: var(--orange); }
-.teal { stroke: var(--teal); } .red { stroke: var(--red); }
-.quiet { stroke: var(--quiet); stroke-dasharray: 5 4; stroke-width: 1.5; }
-.area.blue, .dot.blue { fill: var(--blue); } .dot.orange { fill: var(--orange); } .dot.teal { fill: var(--teal); }
-.bar { stroke: none; opacity: 0.75; } .bar.red { fill: var(--red); }
 """
+_Point = tuple[float, float]
 
 
 def render(result: Result, verdict: Verdict, machine: Mapping[str, str | int], *, started: str) -> str:
     """The file's text."""
     scenario = result.scenario
-    y = 36.0
     title = headline(scenario)
-    parts = [text(32, y, title[0].upper() + title[1:], "head")]
+    y = 36.0
+    parts = [svg.text(32, y, title[0].upper() + title[1:], "title")]
     for line in _wrapped([*_phases(result), f"mix: {mix_text(scenario)}"]):
         y += 18
-        parts.append(text(32, y, line, "small"))
+        parts.append(svg.text(32, y, line, "small"))
     y += 18
     parts += _tiles(result, y)
     y += 78
     if verdict.bottleneck:
         parts += _alarm(verdict, y)
         y += 40 + 18 * len(_wrapped(verdict.reasons))
-    for panel, high in ((_by_percentile, 240), (_throughput, 150), (_latency, 200)):
-        drawn = panel(result, y + 40, high)
-        if drawn is not None:
-            parts.append(drawn.svg())
-            y += high + 90
+    for panel, height in ((_by_percentile, 240), (_throughput, 150), (_latency, 200)):
+        if drawn := panel(result, y + 40, height):
+            parts += drawn
+            y += height + 90
     footer = [
         *verdict.remarks,
         f"Started {started}. " + "; ".join(f"{name} {value}" for name, value in machine.items()),
     ]
     for line in _wrapped(footer):
         y += 18
-        parts.append(text(32, y, line, "small"))
-    height, label = round(y + 24), f"{result.answered:,} right answers, {result.failed:,} failed"
-    size = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
-    label = quoteattr(f"{headline(scenario)}: {label}")
-    start = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label={label}>'
-    ground = f'<rect width="{_WIDTH}" height="{height}" class="ground"/>'
-    return "\n".join([start, f"<style>{_STYLE}</style>", ground, *parts, "</svg>\n"])
+        parts.append(svg.text(32, y, line, "small"))
+    told = f"{title}: {result.answered:,} right answers, {result.failed:,} failed"
+    return svg.document(_WIDTH, round(y + 24), told, parts, style=_STYLE)
 
 
 def _phases(result: Result) -> list[str]:
@@ -91,17 +69,8 @@ def _phases(result: Result) -> list[str]:
     return ["; then ".join(phases[:_MOST_PHASES]) + (f"; and {more} more" if more > 0 else "")]
 
 
-def _wrapped(lines: list[str] | tuple[str, ...]) -> list[str]:
-    found = []
-    for line in lines:
-        rest = line
-        while len(rest) > _LETTERS:
-            cut = rest.rfind(" ", 0, _LETTERS)
-            cut = cut if cut > 0 else _LETTERS
-            found.append(rest[:cut])
-            rest = rest[cut:].lstrip()
-        found.append(rest)
-    return found
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    return [part for line in lines for part in textwrap.wrap(line, _LETTERS)]
 
 
 def _tiles(result: Result, top: float) -> list[str]:
@@ -113,27 +82,27 @@ def _tiles(result: Result, top: float) -> list[str]:
         ("p99.9", p999, ""),
         ("longest", duration(result.total.most), ""),
         ("failed", f"{result.failed:,}" if not result.failed else f"{result.failed:,} ({result.error_share:.2%})",
-         " alarm-text" if result.failed else ""),
+         " red" if result.failed else ""),
         ("late sends", f"{result.late:,}", ""),
     ]  # fmt: skip
     width = (_WIDTH - 64 - 8 * (len(tiles) - 1)) / len(tiles)
     parts = []
     for number, (name, figure, kind) in enumerate(tiles):
         left = 32 + number * (width + 8)
-        parts.append(f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="60" rx="6" class="tile"/>')
-        parts.append(text(left + 12, top + 22, name, "small"))
-        parts.append(text(left + 12, top + 46, figure, f"figure{kind}"))
+        parts.append(_box(left, top, width, 60, "tile", corner=6))
+        parts.append(svg.text(left + 12, top + 22, name, "small"))
+        parts.append(svg.text(left + 12, top + 46, figure, f"figure{kind}"))
     return parts
 
 
 def _alarm(verdict: Verdict, top: float) -> list[str]:
     lines = _wrapped(verdict.reasons)
-    box = f'<rect x="32" y="{top:.0f}" width="{_WIDTH - 64}" height="{30 + 18 * len(lines)}" rx="6" class="alarm"/>'
+    box = _box(32, top, _WIDTH - 64, 30 + 18 * len(lines), "alarm", corner=6)
     said = "The generator was the bottleneck: these figures are its own, not the target's"
     return [
         box,
-        text(44, top + 20, said, "alarm-text"),
-        *(text(44, top + 38 + 18 * number, line, "") for number, line in enumerate(lines)),
+        svg.text(44, top + 20, said, "red"),
+        *(svg.text(44, top + 38 + 18 * number, line, "") for number, line in enumerate(lines)),
     ]
 
 
@@ -142,36 +111,33 @@ def _nines(percentile: float) -> float:
     return 100 / (100 - min(percentile, _CLOSEST))
 
 
-def _by_percentile(result: Result, top: float, height: float) -> Panel | None:
+def _by_percentile(result: Result, top: float, height: float) -> list[str]:
     if not result.answered:
-        return None
+        return []
     curve, service = result.total.curve(), result.service.curve()
     opened = result.scenario.loop == "open"
-    values = [value for _, value in [*curve, *(service if opened else [])] if value > 0]
-    least, most, ticks = decades(min(values), max(values))
+    y = svg.around([value for _, value in [*curve, *(service if opened else [])]], logarithmic=True)
     # No further to the right than there are requests to tell.
-    closest = min(_nines(_CLOSEST), max(20.0, result.answered * 1.0))
-    x = Scale(1, closest, _MARGIN, _MARGIN + _INNER, logarithmic=True)
-    panel = Panel(
-        "Latency by percentile",
-        _MARGIN,
-        top,
-        _INNER,
-        height,
-        x,
-        Scale(least, most, top + height, top, logarithmic=True),
-    )
-    marks = [(0.0, "0"), (50.0, "50 %"), (90.0, "90 %"), (99.0, "99 %"), (99.9, "99.9 %"), (99.99, "99.99 %")]
-    shown: list[Tick] = [(_nines(value), label) for value, label in marks if _nines(value) <= closest]
-    panel.grid(shown, labelled(ticks, duration), "percentile")
+    closest = min(_nines(_CLOSEST), max(20.0, float(result.answered)))
+    panel = _panel(top, height, svg.Scale(1.0, closest, logarithmic=True), y)
+    marks = {_nines(at): f"{at:g} %" for at in (0.0, 50.0, 90.0, 99.0, 99.9, 99.99) if _nines(at) <= closest}
+    lines = [("l s0", "from the schedule" if opened else "from request to answer")]
+    parts = [panel.across(duration), panel.along(marks.__getitem__, list(marks))]
     if opened:
-        panel.line([(_nines(at), value) for at, value in service], "quiet", "from the send")
-    panel.line(
-        [(_nines(at), value) for at, value in curve],
-        "blue",
-        "from the schedule" if opened else "from request to answer",
-    )
-    return panel
+        lines.append(("l s7 dash", "from the send"))
+        parts.append(panel.line([(_nines(at), value) for at, value in service], "l s7 dash"))
+    parts.append(panel.line([(_nines(at), value) for at, value in curve], "l s0"))
+    return [*_heading("Latency by percentile", top, lines), *parts]
+
+
+def _panel(top: float, height: float, x: svg.Scale, y: svg.Scale) -> svg.Panel:
+    return svg.Panel(left=_MARGIN, top=top, width=_INNER, height=height, x=x, y=y)
+
+
+def _heading(title: str, top: float, lines: Sequence[tuple[str, str]]) -> list[str]:
+    """``lines``: the classes of each, and its words."""
+    drawn, _ = svg.legend(_MARGIN + 320, top - 16, _INNER - 320, lines)
+    return [svg.text(_MARGIN, top - 16, title, "head"), drawn]
 
 
 def _told(result: Result) -> list[Moment]:
@@ -186,49 +152,73 @@ def _anything(moment: Moment) -> bool:
     return bool(moment.answered or moment.failed or moment.due or moment.warmup)
 
 
-def _over_time(title: str, moments: list[Moment], top: float, height: float, y: Scale) -> Panel:
-    x = Scale(0, max(1, moments[-1].number + 1), _MARGIN, _MARGIN + _INNER)
-    return Panel(title, _MARGIN, top, _INNER, height, x, y)
-
-
-def _time_grid(panel: Panel, result: Result, y_ticks: list[Tick]) -> None:
+def _over_time(result: Result, top: float, height: float, y: svg.Scale) -> tuple[svg.Panel, list[str]]:
+    """A panel over the run's seconds, and its ground."""
+    panel = _panel(top, height, svg.Scale(0.0, float(max(1, _told(result)[-1].number + 1))), y)
+    parts = []
     for stretch in stretches(result.scenario.phases):
         if not stretch.phase.measured:
-            panel.band(stretch.began, stretch.ends, "warm-up")
-    seconds = [tick for tick in round_ticks(panel.x.most, 8) if tick <= panel.x.most and tick == int(tick)]
-    panel.grid(labelled(seconds, lambda value: f"{value:g} s"), y_ticks, "since the start")
+            left, right = (panel.place(moment, y.low)[0] for moment in (stretch.began, stretch.ends))
+            parts.append(_box(left, top, right - left, height, "band"))
+            if right - left > 60:
+                parts.append(svg.text((left + right) / 2, top + 14, "warm-up", "small", "middle"))
+    seconds = [tick for tick in panel.x.ticks() if tick == int(tick)]
+    parts.append(panel.along(lambda value: f"{value:g} s", seconds))
+    return panel, parts
 
 
-def _throughput(result: Result, top: float, height: float) -> Panel | None:
+def _box(left: float, top: float, width: float, height: float, kind: str, corner: int = 0) -> str:
+    place = f'x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    return f'<rect {place} rx="{corner}" class="{kind}"/>'
+
+
+def _series(moments: Sequence[Moment], figure: Callable[[Moment], float]) -> list[_Point]:
+    return [(moment.number + 0.5, float(figure(moment))) for moment in moments]
+
+
+def _throughput(result: Result, top: float, height: float) -> list[str]:
     moments = _told(result)
     if not moments:
-        return None
-    arrived = [(moment.number + 0.5, float(moment.due + moment.early)) for moment in moments]
-    answered = [(moment.number + 0.5, float(moment.answered + moment.warmup)) for moment in moments]
-    failed = [(moment.number + 0.5, float(moment.failed)) for moment in moments]
-    ticks = round_ticks(max(1.0, *(value for _, value in [*arrived, *answered, *failed])), 4)
-    y = Scale(0, ticks[-1], top + height, top)
-    panel = _over_time("Answers a second", moments, top, height, y)
-    _time_grid(panel, result, labelled(ticks, lambda value: f"{value:,g}"))
-    panel.area(answered, "blue")
+        return []
+    arrived = _series(moments, lambda moment: moment.due + moment.early)
+    answered = _series(moments, lambda moment: moment.answered + moment.warmup)
+    failed = _series(moments, lambda moment: moment.failed)
+    y = svg.around([value for _, value in [*arrived, *answered, *failed]], logarithmic=False)
+    panel, parts = _over_time(result, top, height, y)
+    parts.append(panel.across(lambda value: f"{value:,g}"))
+    floor = [(answered[-1][0], 0.0), (answered[0][0], 0.0)]
+    area = " ".join(f"{x:.1f},{y:.1f}" for x, y in (panel.place(*point) for point in [*answered, *floor]))
+    parts.append(f'<polygon points="{area}" class="area f s0"/>')
+    lines = [("l s0", "right answers")]
     if result.scenario.loop == "open":
-        panel.line(arrived, "quiet", "arrived")
-    panel.line(answered, "blue", "right answers")
+        lines.append(("l s7 dash", "arrived"))
+        parts.append(panel.line(arrived, "l s7 dash"))
+    parts.append(panel.line(answered, "l s0"))
+    for moment, count in failed:
+        if count:
+            left, high = panel.place(moment - _BAR / 2, count)
+            right, ground = panel.place(moment + _BAR / 2, 0.0)
+            high = min(high, ground - 2)
+            parts.append(_box(left, high, max(1.5, right - left), ground - high, "bar"))
     if result.failed:
-        panel.bars(failed, 0.6, "red", "failed")
-    return panel
+        parts.append(svg.text(_MARGIN + _INNER, top - 16, "failed", "red", "end"))
+    return [*_heading("Answers a second", top, lines), *parts]
 
 
-def _latency(result: Result, top: float, height: float) -> Panel | None:
+def _latency(result: Result, top: float, height: float) -> list[str]:
     moments = [moment for moment in _told(result) if moment.answered]
     if not moments:
-        return None
-    values = [value for moment in moments for value in (moment.p50, moment.most) if value > 0]
-    least, most, ticks = decades(min(values), max(values))
-    y = Scale(least, most, top + height, top, logarithmic=True)
-    panel = _over_time("Latency of the answers of each second", _told(result), top, height, y)
-    _time_grid(panel, result, labelled(ticks, duration))
-    panel.line([(moment.number + 0.5, float(moment.most)) for moment in moments], "orange", "longest")
-    panel.line([(moment.number + 0.5, float(moment.p99)) for moment in moments], "teal", "p99")
-    panel.line([(moment.number + 0.5, float(moment.p50)) for moment in moments], "blue", "p50")
-    return panel
+        return []
+    y = svg.around([value for moment in moments for value in (moment.p50, moment.most)], logarithmic=True)
+    panel, parts = _over_time(result, top, height, y)
+    lines = [("l s1", "longest"), ("l s2", "p99"), ("l s0", "p50")]
+    parts.append(panel.across(duration))
+    parts.append(panel.line(_series(moments, lambda moment: moment.most), "l s1"))
+    parts.append(panel.line(_series(moments, lambda moment: moment.p99), "l s2"))
+    parts.append(panel.line(_series(moments, lambda moment: moment.p50), "l s0"))
+    if len(moments) == 1:  # a line of one point is nothing
+        (moment,) = moments
+        parts += [
+            panel.mark(moment.number + 0.5, at, n) for n, at in ((1, moment.most), (2, moment.p99), (0, moment.p50))
+        ]
+    return [*_heading("Latency of the answers of each second", top, lines), *parts]

@@ -16,7 +16,6 @@ from loadtest.generate import chart, json_report, text_report
 from loadtest.generate.answers import REFUSALS, judge, logged_in
 from loadtest.generate.mix import Mix, templates
 from loadtest.generate.nodes import ScenarioError
-from loadtest.generate.plot import decades, round_ticks
 from loadtest.generate.reading import read
 from loadtest.generate.requirement import parse_requirement
 from loadtest.generate.result import Result
@@ -254,7 +253,7 @@ def test_the_drawing_is_xml_and_says_what_matters(late: int) -> None:
         assert said in texts
     assert any("<&>" in text for text in texts)
     assert any("bottleneck" in text for text in texts) is bool(late)
-    assert "prefers-color-scheme: dark" in drawn
+    assert drawn.count("prefers-color-scheme:dark") == 2
 
 
 def test_a_run_without_an_answer_is_drawn_and_told_too() -> None:
@@ -278,16 +277,6 @@ def test_the_reports_agree() -> None:
     assert "NOT MET  errors < 0.1%" in text
     assert told["commands"]["ECHO"]["count"] == 100
     assert [second["answered"] for second in told["seconds"]] == [0, 100, 98, 0]
-
-
-@pytest.mark.parametrize(("least", "most"), [(1, 1), (900, 1100), (1, 3_600_000_000), (999, 1001), (50, 50)])
-def test_axes_hold_their_values(least: float, most: float) -> None:
-    low, high, ticks = decades(least, most)
-    assert low <= least <= most <= high
-    assert low < high
-    assert ticks == sorted(set(ticks))
-    assert 2 <= len(ticks) <= 14
-    assert round_ticks(most, 4)[-1] >= most
 
 
 @pytest.mark.parametrize(
