@@ -19,6 +19,7 @@ _INNER: Final = _WIDTH - _MARGIN - 32
 _MOST_PHASES: Final = 4  # that are written out
 _CLOSEST: Final = 99.999  # percentile at the right end at most
 _LETTERS: Final = 128  # of a line of small text
+_WARMUP: Final = 60  # units that its word takes
 _BAR: Final = 0.6  # seconds: the width of what failed in a second
 _STYLE: Final = """
 .figure{font-size:19px;font-weight:600;fill:#0b0b0b}
@@ -81,10 +82,9 @@ def _tiles(result: Result, top: float) -> list[str]:
         ("p99", p99, ""),
         ("p99.9", p999, ""),
         ("longest", duration(result.total.most), ""),
-        ("failed", f"{result.failed:,}" if not result.failed else f"{result.failed:,} ({result.error_share:.2%})",
-         " red" if result.failed else ""),
+        (f"failed: {result.error_share:.2%}", f"{result.failed:,}", " red" if result.failed else ""),
         ("late sends", f"{result.late:,}", ""),
-    ]  # fmt: skip
+    ]
     width = (_WIDTH - 64 - 8 * (len(tiles) - 1)) / len(tiles)
     parts = []
     for number, (name, figure, kind) in enumerate(tiles):
@@ -152,19 +152,23 @@ def _anything(moment: Moment) -> bool:
     return bool(moment.answered or moment.failed or moment.due or moment.warmup)
 
 
-def _over_time(result: Result, top: float, height: float, y: svg.Scale) -> tuple[svg.Panel, list[str]]:
-    """A panel over the run's seconds, and its ground."""
+def _over_time(
+    result: Result, top: float, height: float, y: svg.Scale, label: Callable[[float], str]
+) -> tuple[svg.Panel, list[str]]:
+    """A panel over the run's seconds with its ground; ``label`` is of the y scale."""
     panel = _panel(top, height, svg.Scale(0.0, float(max(1, _told(result)[-1].number + 1))), y)
-    parts = []
+    grid = [panel.across(label)]
+    bands = []
     for stretch in stretches(result.scenario.phases):
         if not stretch.phase.measured:
             left, right = (panel.place(moment, y.low)[0] for moment in (stretch.began, stretch.ends))
-            parts.append(_box(left, top, right - left, height, "band"))
-            if right - left > 60:
-                parts.append(svg.text((left + right) / 2, top + 14, "warm-up", "small", "middle"))
+            bands.append(_box(left, top, right - left, height, "band"))
+            if right - left > _WARMUP:
+                middle = (left + right) / 2
+                grid.append(_box(middle - _WARMUP / 2, top + 1, _WARMUP, 18, "band"))
+                grid.append(svg.text(middle, top + 14, "warm-up", "small", "middle"))
     seconds = [tick for tick in panel.x.ticks() if tick == int(tick)]
-    parts.append(panel.along(lambda value: f"{value:g} s", seconds))
-    return panel, parts
+    return panel, [*bands, *grid, panel.along(lambda value: f"{value:g} s", seconds)]
 
 
 def _box(left: float, top: float, width: float, height: float, kind: str, corner: int = 0) -> str:
@@ -176,24 +180,38 @@ def _series(moments: Sequence[Moment], figure: Callable[[Moment], float]) -> lis
     return [(moment.number + 0.5, float(figure(moment))) for moment in moments]
 
 
+def _line(panel: svg.Panel, points: Sequence[_Point], series: int, more: str = "") -> list[str]:
+    """With a gap where seconds are missing; a second between two gaps is a dot."""
+    pieces: list[list[_Point]] = []
+    for point in points:
+        if pieces and point[0] - pieces[-1][-1][0] < 1.5:
+            pieces[-1].append(point)
+        else:
+            pieces.append([point])
+    return [
+        panel.line(piece, f"l s{series}{more}") if len(piece) > 1 else panel.mark(*piece[0], series, 3.0)
+        for piece in pieces
+    ]
+
+
 def _throughput(result: Result, top: float, height: float) -> list[str]:
-    moments = _told(result)
+    # A second that had hardly begun when the last answer came has no rate.
+    moments = [moment for moment in _told(result) if moment.number < max(1, round(result.scenario.seconds))]
     if not moments:
         return []
     arrived = _series(moments, lambda moment: moment.due + moment.early)
     answered = _series(moments, lambda moment: moment.answered + moment.warmup)
-    failed = _series(moments, lambda moment: moment.failed)
+    failed = _series(_told(result), lambda moment: moment.failed)
     y = svg.around([value for _, value in [*arrived, *answered, *failed]], logarithmic=False)
-    panel, parts = _over_time(result, top, height, y)
-    parts.append(panel.across(lambda value: f"{value:,g}"))
+    panel, parts = _over_time(result, top, height, y, lambda value: f"{value:,g}")
     floor = [(answered[-1][0], 0.0), (answered[0][0], 0.0)]
     area = " ".join(f"{x:.1f},{y:.1f}" for x, y in (panel.place(*point) for point in [*answered, *floor]))
     parts.append(f'<polygon points="{area}" class="area f s0"/>')
     lines = [("l s0", "right answers")]
     if result.scenario.loop == "open":
         lines.append(("l s7 dash", "arrived"))
-        parts.append(panel.line(arrived, "l s7 dash"))
-    parts.append(panel.line(answered, "l s0"))
+        parts += _line(panel, arrived, 7, " dash")
+    parts += _line(panel, answered, 0)
     for moment, count in failed:
         if count:
             left, high = panel.place(moment - _BAR / 2, count)
@@ -201,7 +219,7 @@ def _throughput(result: Result, top: float, height: float) -> list[str]:
             high = min(high, ground - 2)
             parts.append(_box(left, high, max(1.5, right - left), ground - high, "bar"))
     if result.failed:
-        parts.append(svg.text(_MARGIN + _INNER, top - 16, "failed", "red", "end"))
+        parts.append(svg.text(_MARGIN + _INNER, top - 16, "\N{BLACK SQUARE} failed", "red", "end"))
     return [*_heading("Answers a second", top, lines), *parts]
 
 
@@ -210,15 +228,9 @@ def _latency(result: Result, top: float, height: float) -> list[str]:
     if not moments:
         return []
     y = svg.around([value for moment in moments for value in (moment.p50, moment.most)], logarithmic=True)
-    panel, parts = _over_time(result, top, height, y)
+    panel, parts = _over_time(result, top, height, y, duration)
     lines = [("l s1", "longest"), ("l s2", "p99"), ("l s0", "p50")]
-    parts.append(panel.across(duration))
-    parts.append(panel.line(_series(moments, lambda moment: moment.most), "l s1"))
-    parts.append(panel.line(_series(moments, lambda moment: moment.p99), "l s2"))
-    parts.append(panel.line(_series(moments, lambda moment: moment.p50), "l s0"))
-    if len(moments) == 1:  # a line of one point is nothing
-        (moment,) = moments
-        parts += [
-            panel.mark(moment.number + 0.5, at, n) for n, at in ((1, moment.most), (2, moment.p99), (0, moment.p50))
-        ]
+    parts += _line(panel, _series(moments, lambda moment: moment.most), 1)
+    parts += _line(panel, _series(moments, lambda moment: moment.p99), 2)
+    parts += _line(panel, _series(moments, lambda moment: moment.p50), 0)
     return [*_heading("Latency of the answers of each second", top, lines), *parts]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,10 +26,10 @@ from .live import watching
 from .nodes import ScenarioError, section, sequence, word
 from .options import mix_nodes, nested, phase_nodes, words
 from .reading import read
-from .requirement import parse_requirement
+from .requirement import Requirement, parse_requirement
 from .result import Result
 from .scenario import Scenario
-from .verdict import judge_run
+from .verdict import Verdict, judge_run
 from .worker import SetUpError, login_messages, peers
 
 NO, WRONG_USE, UNREACHABLE = 1, 2, 3
@@ -253,6 +253,11 @@ def _tell(result: Result, files: list[Path], started: str, quiet: bool) -> int:
             return NO
         if not quiet:
             click.echo(f"wrote {file}", err=True)
+    return exit_code(result, verdict, requirements)
+
+
+def exit_code(result: Result, verdict: Verdict, requirements: Sequence[Requirement]) -> int:
+    """Of a run that took place."""
     good = result.answered and not result.wrong and not verdict.bottleneck
     return 0 if good and all(each.met(result) for each in requirements) else NO
 

@@ -13,7 +13,8 @@ import pytest
 
 from config.model import Bind
 from loadtest.generate import chart, json_report, text_report
-from loadtest.generate.answers import REFUSALS, judge, logged_in
+from loadtest.generate.answers import REFUSALS, WRONG, judge, logged_in
+from loadtest.generate.command import exit_code
 from loadtest.generate.mix import Mix, templates
 from loadtest.generate.nodes import ScenarioError
 from loadtest.generate.reading import read
@@ -210,6 +211,22 @@ def test_a_generator_in_time_is_no_bottleneck() -> None:
     assert verdict.remarks == ()
 
 
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        (Second(number=0, due=100, latency={"ECHO": {900: 100}}), 0),
+        (Second(number=0, due=100, latency={"ECHO": {900: 90}}, failures={"904 busy": 10}), 0),
+        (Second(number=0, due=100, latency={"ECHO": {900: 99}}, failures={WRONG: 1}), 1),
+        (Second(number=0, due=100, failures={"904 busy": 100}), 1),
+        (Second(number=0, due=100, late=1, latency={"ECHO": {900: 100}}), 1),
+        (Second(number=0, due=100, latency={"ECHO": {21_000: 100}}), 1),
+    ],
+)
+def test_the_exit_code_says_whether_a_script_may_go_on(second: Second, code: int) -> None:
+    result = finished(scenario(), second)
+    assert exit_code(result, judge_run(result), [parse_requirement("p99<20ms")]) == code
+
+
 # ---- counting and telling
 
 
@@ -246,14 +263,26 @@ def test_the_drawing_is_xml_and_says_what_matters(late: int) -> None:
         "Answers a second",
         "warm-up",
         "right answers",
-        "failed",
+        "\N{BLACK SQUARE} failed",
         "99 %",
-        "2 (1.00%)",
+        "failed: 1.00%",
     ):
         assert said in texts
     assert any("<&>" in text for text in texts)
     assert any("bottleneck" in text for text in texts) is bool(late)
     assert drawn.count("prefers-color-scheme:dark") == 2
+
+
+def test_a_second_without_answers_is_a_gap_in_the_drawing() -> None:
+    def lines(*seconds: int) -> list[int]:
+        told = [Second(number=number, due=9, latency={"ECHO": {900: 9}}) for number in seconds]
+        result = finished(scenario(phases=(Phase(duration=6.0, rate=9),)), *told)
+        drawn = ElementTree.fromstring(chart.render(result, judge_run(result), {}, started="today"))
+        lines = [each for each in drawn.iter() if each.tag.endswith("polyline") and each.get("class") == "l s2"]
+        return [len((line.get("points") or "").split()) for line in lines if "," in (line.get("points") or "")]
+
+    assert lines(0, 1, 2, 3) == [2, 4], "the first is the legend's"
+    assert lines(0, 1, 4, 5) == [2, 2, 2]
 
 
 def test_a_run_without_an_answer_is_drawn_and_told_too() -> None:
