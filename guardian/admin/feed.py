@@ -83,16 +83,19 @@ class Feed:
         """The number and text of the newest frame, once there is one after ``number``: whole, unless ``number`` was
         the one before it.
         """
-        async with self._turn:
-            if self._frame is None or self._number <= number:
-                await trio.sleep_until(self._due)
-                await self._make()
-            assert self._frame is not None, "it has just been made"
-            if number == self._number - 1 and number > 0:
-                return self._number, self._change
-            if self._full is None:
-                self._full = await trio.to_thread.run_sync(_text, self._frame.full, limiter=self._threads)
-            return self._number, self._full
+        if self._frame is None or self._number <= number:
+            async with self._turn:
+                if self._frame is None or self._number <= number:
+                    await trio.sleep_until(self._due)
+                    await self._make()
+        if number == self._number - 1 and number > 0:
+            return self._number, self._change
+        if self._full is None:
+            async with self._turn:
+                if self._full is None and self._frame is not None:
+                    self._full = await trio.to_thread.run_sync(_text, self._frame.full, limiter=self._threads)
+        assert self._full is not None, "a frame has been made, and is kept while somebody watches"
+        return self._number, self._full
 
     async def _make(self) -> None:
         """The snapshot is taken on the loop, and everything else done in a thread."""
