@@ -208,7 +208,7 @@ class TestInject:
         world.group.submit(exchange, trio.current_time())
         upstream = next(upstream for upstream in world.device.upstreams if upstream.outstanding)
         upstream.link._reactor.flush()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await ended.wait()
         return exchange.answer, world.seen[-1]
 

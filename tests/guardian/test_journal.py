@@ -45,7 +45,7 @@ async def begin(journal: WriteJournal, number: int) -> bool:
         told.set()
 
     journal.begin(intent(number), REQUEST, durable)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await told.wait()
     assert len(results) == 1
     return results[0]
@@ -222,7 +222,7 @@ async def test_a_retired_journal_writes_what_is_there_and_ends(path: Path) -> No
         assert await begin(journal, 1)
         journal.end(1, "ok")
         journal.retire()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while nursery.child_tasks:
                 await trio.sleep(0.001)
     assert behind(path) == set()

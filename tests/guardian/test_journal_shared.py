@@ -49,7 +49,7 @@ async def begin(journal: WriteJournal, number: int | None = None) -> bool:
     """Wait for the turn, and until the intent is durable, or refused."""
     turn = trio.Event()
     if not journal.take_turn(turn.set):
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await turn.wait()
     ended = trio.Event()
     results: list[bool] = []
@@ -61,13 +61,13 @@ async def begin(journal: WriteJournal, number: int | None = None) -> bool:
     number = journal.history.last + 1 if number is None else number
     intent = Intent(number=number, code="GPKA", digest="", slot=None, devices=("a", "b"), at=0.0)
     journal.begin(intent, b"[AOGPKA;]", durable)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await ended.wait()
     return results[0]
 
 
 async def until(said: Callable[[], bool], *looking: WriteJournal) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while not said():
             for journal in looking:
                 journal.look()
@@ -92,7 +92,7 @@ async def test_one_at_a_time_and_each_knows_what_the_other_did(journals: Again) 
         await trio.sleep(0.05)
         assert not turn.is_set()
         one.end(1, "ok")
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await turn.wait()
         assert not two.history.open
         assert two.history.last == 1
@@ -127,7 +127,7 @@ async def test_who_dies_in_a_write_leaves_its_devices_in_doubt(journals: Again) 
         async with running(one):
             await begin(one, 1)
             one.tell("a", mark(1))
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while "b" not in two.history.behind or "b" not in three.history.behind:
                 two.look()
                 three.look()
@@ -145,7 +145,7 @@ async def test_half_a_line_of_one_that_died_is_cut_off(journals: Again) -> None:
         assert not two.history.open
         await begin(two, 1)
         two.end(1, "ok")
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while True:
                 one.look()
                 if one.history.last == 1 and not one.history.open:
@@ -159,7 +159,7 @@ async def test_equal_as_of_an_earlier_write_is_no_proof_for_a_later_one(journals
         await begin(one, 1)
         one.tell("b", mark(1, "missed"))
         one.end(1, "ok")
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while "b" not in two.history.behind or two.history.open:
                 two.look()
                 await trio.sleep(0.01)
@@ -168,7 +168,7 @@ async def test_equal_as_of_an_earlier_write_is_no_proof_for_a_later_one(journals
         assert "b" not in two.history.behind
         one.tell("b", mark(2, "missed"))
         one.end(2, "ok")
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while "b" not in two.history.behind:
                 two.look()
                 await trio.sleep(0.01)
@@ -360,7 +360,7 @@ async def test_a_fault_in_a_turn_gives_it_back(pair: tuple[WriteJournal, WriteJo
         one.end(2, "ok")
         turn = trio.Event()
         if not one.take_turn(turn.set):
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 await turn.wait()
         one.begin(Intent(number=3, code="GPKA", digest="", slot=None, devices=("a",), at=0.0), b"[]", fault)
         await until(lambda: "a" in two.history.behind, two)

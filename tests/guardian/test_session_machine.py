@@ -156,7 +156,6 @@ LEAKS = [
 
 
 @pytest.mark.skipif(not balancer.session.__file__.endswith(".py"), reason="compiled classes cannot be made wrong")
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("plant", LEAKS, ids=lambda plant: plant.__name__)
 def test_a_planted_leak_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)

@@ -48,7 +48,7 @@ class Pair:
     async def hand_over(self, nursery: trio.Nursery) -> None:
         nursery.start_soon(self.succession.become_the_service)
         await nursery.start(self.following.run)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while self.manager.silent:
                 await trio.sleep(0.01)
 
@@ -83,7 +83,7 @@ def will(proxy: Proxy) -> Will:
 
 
 async def until(proxy: Proxy, wanted: Will) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while will(proxy) is not wanted:
             await trio.sleep(0.01)
 
@@ -129,7 +129,7 @@ async def test_a_reload_that_changes_something_ends_the_old_one(pair: Pair, nurs
         pair.new.config.read_text().replace("    queue:", "    functions: {block: [GPKD]}\n    queue:")
     )
     assert (await pair.reloading.reload(BY)).ok
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await pair.following.to_end.wait()
 
 
@@ -138,7 +138,7 @@ async def test_a_renewed_certificate_is_a_change(pair: Pair, nursery: trio.Nurse
     certificate = pair.new.pki.server.certificate
     certificate.write_bytes(certificate.read_bytes() + b"\n")
     assert (await pair.reloading.reload(BY)).ok
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await pair.following.to_end.wait()
 
 
@@ -147,14 +147,14 @@ async def test_it_speaks_for_the_service_once(pair: Pair, nursery: trio.Nursery)
     assert pair.manager.fed == 1, "the watchdog has been waiting for whoever spoke before"
     pair.manager.silent = True  # it has handed over itself
     pair.line.close()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await pair.succession.ended.wait()
     assert pair.manager.silent
 
 
 async def test_the_end_of_the_old_one_makes_it_the_service(pair: Pair) -> None:
     pair.line.close()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await pair.succession.become_the_service()
     assert not pair.manager.silent
 
@@ -162,7 +162,7 @@ async def test_the_end_of_the_old_one_makes_it_the_service(pair: Pair) -> None:
 async def test_the_old_one_drains_when_the_new_one_has_ended(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.hand_over(nursery)
     pair.succession._line._stream.socket.shutdown(socket.SHUT_RDWR)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await pair.following.to_end.wait()
 
 
@@ -182,7 +182,7 @@ async def test_who_is_silent_is_ended(pair: Pair, nursery: trio.Nursery, tmp_pat
             ours.setblocking(False)
             succession = Succession(pair.new.proxy, pair.reloading, Manager(), ours, a_wait=0.02)
             await nursery.start(succession.take_over)
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 await succession.ended.wait()
             assert await trio.to_thread.run_sync(hung.wait) == -9
         finally:

@@ -45,7 +45,7 @@ class Terminal:
         return self._call("capture-pane", "-p")
 
     def until(self, there: Callable[[str], bool]) -> str:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not there(screen := self.screen()):
             assert time.monotonic() < deadline, screen
             time.sleep(0.05)

@@ -47,7 +47,7 @@ def brief(events: list[Event]) -> list[tuple[str, str, str, str]]:
 
 
 async def until(heard: list[Event], count: int) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while len(heard) < count:
             await trio.sleep(0.005)
 
@@ -96,7 +96,7 @@ async def test_a_login_that_another_device_refuses_is_told(pki: PkiFiles, tmp_pa
         client = await world.client()
         while b"ANY" not in await client.request(LOGIN):
             pass
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while not [event for event in heard if event.result == "replay_refused"]:
                 await client.request(b"[AORKEY;FS2;]")
         [event] = [event for event in heard if event.result == "replay_refused"]
@@ -220,7 +220,7 @@ def refuse(_file: AuditFile, _batch: object) -> Place:
 
 
 async def until_audit(world: Estate, state: AuditState) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while world.proxy.snapshot().audit.state is not state:
             await trio.sleep(0.01)
 

@@ -165,7 +165,7 @@ async def _receive(receiver: Receiver, task_status: trio.TaskStatus[None] = trio
 async def requests(world: Place) -> None:
     """Good ones, blocked ones, malformed ones, logins; and devices that answer badly, late or not at all."""
     client = await world.client()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while b"AM902" in await client.request(CODE % FIELD):
             await trio.sleep(0.02)
     login = b"[AORKLG;DA%b;CH%b;]"

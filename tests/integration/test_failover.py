@@ -121,7 +121,7 @@ async def test_no_read_is_lost_and_no_write_runs_twice(pki: PkiFiles, tmp_path: 
             await devices[name].restart()
             await world.until("hsm1", "hsm2", "hsm3")
         seen.stop = True
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while world.proxy.owed:
                 await trio.sleep(0.01)
         await world.until_calm()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,8 @@ from tests.support.jepsen import DIRECTORY, WHO, Result, cancellable, judged, li
 from tests.support.lives import Traffic
 from tests.support.nemesis import Nemesis
 
+ROUNDS = (2.0, 6.0, 12.0)  # seconds: what chance does not bring soon, it brings later
+CODES = ("GPKA", "GPKD", "HMAC", "TIME", "ERRO 35")
 ONE = Promises(sessions=True, writes=True, likeness=False, quorum=1)
 
 
@@ -36,6 +39,7 @@ async def performed(folder: Path, seconds: float, *deeds: str) -> Result:
         contexts = {who.identity: client_tls(pki, who.identity) for who in WHO}
         traffic = Traffic(lambda: device.address, contexts.__getitem__, ONE, device.hsm.major_key)
         nemesis = Nemesis({"hsm1": device}, random, trio.sleep_forever, lambda _: True, deeds, 0.3)
+        nemesis.requests = traffic.asked.__len__
         evil = await nursery.start(cancellable, nemesis.run if deeds else trio.sleep_forever)
         await live(traffic, random, seconds, evil)
         nursery.cancel_scope.cancel()
@@ -44,14 +48,24 @@ async def performed(folder: Path, seconds: float, *deeds: str) -> Result:
 
 @pytest.mark.parametrize("deeds", [(), ("kill", "cut")], ids=["in peace", "killed and cut"])
 async def test_one_device_that_keeps_its_keys_violates_nothing(tmp_path: Path, deeds: tuple[str, ...]) -> None:
-    result = await performed(tmp_path, 3.0, *deeds)
-    assert not result.violations, report(result)
-    for code in ("GPKA", "GPKD", "HMAC", "TIME", "ERRO 35"):
-        assert result.counts[code] > 0, result.counts
-    assert bool(result.diary) is bool(deeds)
+    counts: Counter[str] = Counter()
+    diary: list[tuple[float, str]] = []
+    for seconds in ROUNDS:
+        result = await performed(tmp_path / str(seconds), seconds, *deeds)
+        assert not result.violations, report(result)
+        counts += result.counts
+        diary += result.diary
+        if all(counts[code] for code in CODES) and bool(diary) is bool(deeds):
+            break
+    assert all(counts[code] for code in CODES), counts
+    assert bool(diary) is bool(deeds)
 
 
 @pytest.mark.parametrize("deed", ["empty", "old"])
 async def test_a_device_that_serves_without_its_keys_is_found(tmp_path: Path, deed: str) -> None:
-    result = await performed(tmp_path, 5.0, deed)
-    assert "no_device_behind_serves" in {violation.checker for violation in result.violations}, report(result)
+    for seconds in ROUNDS:
+        result = await performed(tmp_path / str(seconds), seconds, deed)
+        found = {violation.checker for violation in result.violations}
+        if "no_device_behind_serves" in found:
+            break
+    assert "no_device_behind_serves" in found, report(result)

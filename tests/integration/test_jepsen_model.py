@@ -44,6 +44,7 @@ async def performed(folder: Path, seconds: float, bug: Bug | None, *deeds: str) 
         assert await settle(operator)
         contexts = {who.identity: client_tls(pki, who.identity) for who in WHO}
         traffic = Traffic(lambda: proxy.address, contexts.__getitem__, ALL, devices["hsm1"].hsm.major_key)
+        nemesis.requests = traffic.asked.__len__
         evil = await nursery.start(cancellable, nemesis.run)
         nursery.start_soon(operator.run)
         await live(traffic, random, seconds, evil)
@@ -75,7 +76,7 @@ async def test_a_proxy_that_keeps_its_promises_violates_nothing(tmp_path: Path) 
 )
 async def test_each_fault_of_a_proxy_is_found(tmp_path: Path, bug: Bug, deeds: tuple[str, ...], checker: str) -> None:
     found: set[str] = set()
-    for number, seconds in enumerate((4.0, 10.0, 20.0)):  # what chance does not strike soon, it strikes later
+    for number, seconds in enumerate((3.0, 10.0, 20.0, 40.0)):  # what chance does not strike soon, it strikes later
         result = await performed(tmp_path / str(number), seconds, bug, *deeds)
         found |= {violation.checker for violation in result.violations}
         if checker in found:

@@ -106,7 +106,7 @@ async def test_sockets_of_systemd_are_served_by_address_and_by_name(
                 await ExcryptClient.connect(("127.0.0.1", by_name), client_tls(pki, "vault-1")),
                 await ExcryptClient.connect(("127.0.0.1", by_address), None),
             ):
-                with trio.fail_after(10):
+                with trio.fail_after(30):
                     while await client.request(ECHO) != ECHO:
                         await trio.sleep(0.02)
                 client.close()

@@ -56,7 +56,7 @@ async def three(pki: PkiFiles, folder: Path, action: str) -> AsyncIterator[Estat
 
 
 async def until_known(world: Estate, state: str, *names: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while not all(world.device(name).likeness.state.value == state for name in names):
             await trio.sleep(0.005)
 
@@ -75,7 +75,7 @@ async def test_enforced_it_gets_no_request_until_its_table_is_equal(pki: PkiFile
         for _ in range(4):
             nursery.start_soon(keep_asking, await world.client(), refused)
         device = world.devices[empty]
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while not asked_by_clients(device):
                 await trio.sleep(0.005)
         await device.kill()
@@ -94,7 +94,7 @@ async def test_enforced_it_gets_no_request_until_its_table_is_equal(pki: PkiFile
         assert {each.name for each in world.group.devices if each.in_service} == others
         fill(device)
         await world.until("hsm1", "hsm2", "hsm3")
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while {record.request for record in list(device.journal)[before:]} <= set(OF_OURS):
                 await trio.sleep(0.005)
         assert not refused, refused[:3]

@@ -72,7 +72,7 @@ async def test_its_connection_is_closed_when_it_leaves(pki: PkiFiles, tmp_path: 
         user = await logged_in(world)
         assert sum(device.connections["private"] for device in world.group.devices) == 1
         user.vanish()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while any(device.connections["private"] for device in world.group.devices) or world.group.pinned:
                 await trio.sleep(0.005)
 
@@ -84,14 +84,14 @@ async def test_losing_the_device_ends_the_client(pki: PkiFiles, tmp_path: Path) 
             device.fault = Fault.mute("RAND", "TIME")
         await users["reading"].send(b"[AORAND;AGr;]")
         await users["writing"].send(b"[AOTIME;AGw;]")
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while sum(device.outstanding for device in world.group.devices) < 2:
                 await trio.sleep(0.005)
             while sum(len(device.journal.of("TIME")) for device in world.devices.values()) < 1:
                 await trio.sleep(0.005)
         for device in world.devices.values():
             await device.kill()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             assert await users["idle"].ended() == b""
             assert await users["reading"].ended() == b"[AOERRO;AM909;ANAO;BBLOGIN LOST;AGr;]"
             assert await users["writing"].ended() == b"[AOERRO;AM903;ANAO;BBOUTCOME UNKNOWN;AGw;]"
@@ -122,7 +122,7 @@ async def test_maintenance_ends_pinned_clients_and_a_drain_waits_for_them(pki: P
         world.proxy.set_will("payments", home, Will.DRAIN, NIGHT_SHIFT)
         assert (await user.request(b"[AORKEY;FS2;AGx;]")).startswith(b"[AORKEY;")
         world.proxy.set_will("payments", home, Will.MAINT, NIGHT_SHIFT)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             assert await user.ended() == b""
 
 
@@ -137,7 +137,7 @@ async def test_no_device_leaves_the_client_unpinned(pki: PkiFiles, tmp_path: Pat
             await device.restart()
         # The return is proved by a real read; a login would not do.
         reader = await world.client("vault-2")
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while (await reader.request(b"[AOECHO;AGy;]")) != b"[AOECHO;AGy;]":
                 await trio.sleep(0.02)
             while b"ANY" not in await client.request(LOGIN):

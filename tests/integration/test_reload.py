@@ -48,7 +48,7 @@ async def test_nothing_changed_leaves_every_connection_as_it_is(pki: PkiFiles, t
     async with two_devices(pki, tmp_path) as world:
         client = await world.client()
         assert await client.request(ECHO) == ECHO
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while any(device.connections["idle"] < 8 for device in world.group.devices):
                 await trio.sleep(0.01)
         address, accepted = world.address, [device._accepted for device in world.devices.values()]
@@ -80,7 +80,7 @@ async def test_a_device_is_added_and_another_drained_under_load(pki: PkiFiles, t
         old = f'- {{name: hsm2, address: "127.0.0.1:{port}", role: production}}'
         change(world, old, f'- {{name: hsm3, address: "127.0.0.1:{third.port}", role: production}}')
         await world.until("hsm1", "hsm3")
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while [device.name for device in world.group.devices] != ["hsm1", "hsm3"]:
                 await trio.sleep(0.01)
             while world.devices["hsm2"].connections:
@@ -108,7 +108,7 @@ async def test_a_revoked_client_is_closed_and_stays_out(tmp_path: Path) -> None:
         assert await good.request(ECHO) == await bad.request(ECHO) == ECHO
         revoke(tmp_path / "pki", ["mallory"], days=365)
         apply(world.proxy, world.config)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             assert await bad.ended() == b""
         assert await good.request(ECHO) == ECHO
         # With TLS 1.3 a refused client learns it at its first read.
@@ -152,7 +152,7 @@ async def test_a_listener_is_added_and_taken_away(pki: PkiFiles, tmp_path: Path)
         await stream.send_all(ECHO)
         assert await stream.receive_some() == ECHO
         change(world, entry, "")
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             assert await stream.receive_some() == b""
         with pytest.raises(OSError, match="attempts to connect"):
             await trio.open_tcp_stream(host, int(port))
@@ -169,7 +169,7 @@ async def test_will_of_the_operator_moves_requests(pki: PkiFiles, tmp_path: Path
             assert (await client.request(b"[AORAND;AGy;]")).startswith(b"[AORAND;")
         assert len(world.devices["hsm1"].journal.of("RAND")) == seen
         world.proxy.set_will("payments", "hsm1", Will.MAINT, NIGHT_SHIFT)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while world.devices["hsm1"].connections:
                 await trio.sleep(0.01)
         world.proxy.set_will("payments", "hsm1", Will.READY, NIGHT_SHIFT)

@@ -142,7 +142,7 @@ async def test_its_connections_are_closed_when_its_last_client_leaves(pki: PkiFi
         first.vanish()
         await use(second, 20)
         second.vanish()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while world.group.sessions or any(device.connections["private"] for device in world.group.devices):
                 await trio.sleep(0.005)
 

@@ -92,7 +92,7 @@ async def test_what_operators_want_is_handed_over_and_holds_in_both(pki: PkiFile
             "hsm3": "ready",
         }
         assert (await ask(admin, "POST", "/groups/payments/devices/hsm3/drain")).status == 200
-        with trio.fail_after(10):  # told to the old process too, whose client is still there
+        with trio.fail_after(30):  # told to the old process too, whose client is still there
             while True:
                 before = len(started.devices["hsm3"].journal.of("RAND"))
                 for _ in range(8):
@@ -117,7 +117,7 @@ async def test_a_reload_after_the_hand_over_holds_for_clients_of_the_old_process
         assert (await stays.request(b"[AORAND;]")).startswith(b"[AORAND;")
         change(started, "    queue:", "    functions: {block: [GPKS]}\n    queue:")
         await started.reload()
-        with trio.fail_after(10), suppress(Closed):  # it has to come back, to the new one
+        with trio.fail_after(30), suppress(Closed):  # it has to come back, to the new one
             while True:
                 answer = await stays.request(b"[AOGPKS;AG1;BD4;LA1;]")
                 assert b"AM908" in answer, answer

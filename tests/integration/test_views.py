@@ -37,7 +37,7 @@ async def test_clients_and_their_sessions_by_certificate_and_nothing_of_the_logi
             assert secret.decode() not in f"{session} {clients}"
         first.close()
         second.close()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while await world.proxy.sessions_now():
                 await trio.sleep(0.01)
 

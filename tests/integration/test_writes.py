@@ -37,7 +37,7 @@ def settings(folder: Path, more: str = "") -> str:
     return QUICK + f"    writes: {{journal: {folder / 'writes.journal'}{more}}}\n"
 
 
-PROBED = 'identity: {probes: [{request: "[AOGPKM;]"}], interval: 400ms, timeout: 300ms}'
+PROBED = 'identity: {probes: [{request: "[AOGPKM;]"}], interval: 800ms, timeout: 800ms}'
 
 
 def probed(folder: Path) -> str:
@@ -59,7 +59,7 @@ def labels(world: Estate) -> dict[str, str]:
 
 
 async def unsafe(world: Estate, *names: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while {device.name for device in world.group.devices if device.health.value == "unsafe"} != set(names):
             await trio.sleep(0.005)
 
@@ -109,7 +109,7 @@ async def test_devices_that_die_between_get_behind_and_nothing_runs_twice(pki: P
         assert executed(world, request) == dict.fromkeys(NAMES, 1)
 
         await world.devices["hsm3"].kill()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while world.device("hsm3").health.value != "down":
                 await trio.sleep(0.005)
         refused = b"[AOGPKS;AG2;BD4;LAtwo;]"
@@ -224,7 +224,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nobody_behind(pki: PkiF
         world.devices["hsm3"].fault = Fault.late("GPKS", times=1, delay=0.2)
         request = b"[AOGPKS;AG1;BD4;LAleft;]"
         await user.send(request)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while not executed(world, request):
                 await trio.sleep(0.005)
             user.vanish()
@@ -232,7 +232,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nobody_behind(pki: PkiF
                 await trio.sleep(0.005)
         assert executed(world, request) == dict.fromkeys(NAMES, 1)
         assert world.group.writes.behind == {}
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while world.group.sessions or any(device.connections["private"] for device in world.group.devices):
                 await trio.sleep(0.005)
 
@@ -261,7 +261,7 @@ async def test_after_a_crash_in_a_write_only_those_serve_that_were_shown_equal(p
         for name in ("hsm2", "hsm3"):
             made[name].fault = Fault.mute("GPKD", executed=name == "hsm2")
         await client.send(b"[AOGPKD;AG1;BD4;]")
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while not all(made[name].journal.of("GPKD") for name in ("hsm1", "hsm2", "hsm3")):
                 await trio.sleep(0.005)
             while '"device":"hsm1"' not in (at_the_crash := journal.read_text()):
@@ -273,7 +273,7 @@ async def test_after_a_crash_in_a_write_only_those_serve_that_were_shown_equal(p
     assert {name for name, device in again.items() if 4 in device.hsm.table} == {"hsm3", "hsm4"}
     async with estate(pki, tmp_path, again, roles=ROLES, group=group, wait=False) as world:
         await world.until("hsm1", "hsm2")
-        with trio.move_on_after(10):  # written down at the next look
+        with trio.move_on_after(30):  # written down at the next look
             while "hsm2" in world.group.writes.behind:
                 await trio.sleep(0.005)
         assert set(world.group.writes.behind) == {"hsm3", "hsm4"}

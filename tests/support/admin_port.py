@@ -68,7 +68,7 @@ async def exchange(bound: Bind, raw: bytes) -> bytes:
     stream = await trio.open_tcp_stream(bound.host, bound.port)
     async with stream:
         received = b""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             try:
                 await stream.send_all(raw)
                 await stream.send_eof()

@@ -81,7 +81,7 @@ class Crew:
         return client
 
     async def until_all_serve(self) -> None:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             for worker in self.workers.values():
                 while any(not device.in_service for device in worker.proxy.snapshot().groups[0].devices):
                     await trio.sleep(0.01)

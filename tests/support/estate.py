@@ -23,7 +23,7 @@ from .excrypt_client import ExcryptClient
 
 # Everything that takes time is quick here, so that a test waits for facts and not for patience.
 QUICK = """
-    ping: {request: "[AOECHO;AGping;]", interval: 300ms, timeout: 300ms, fall: 2, rise: 1}
+    ping: {request: "[AOECHO;AGping;]", interval: 800ms, timeout: 800ms, fall: 2, rise: 1}
     ejection: {failures: 5, base: 500ms, max: 2s}
     slow_start: 500ms
     request_timeout: 5s

@@ -30,7 +30,7 @@ from .checkers import Violation, check
 from .estate import client_tls, configuration, device_tls
 from .histories import History, Promises
 from .lives import BLOCKED, Client, Traffic, Who
-from .nemesis import DEEDS, KEY_DEEDS, Nemesis, Operator, devices_of
+from .nemesis import BUSY, DEEDS, KEY_DEEDS, Nemesis, Operator, devices_of
 from .process import Running, running
 
 CLIENTS: Final = 30
@@ -39,7 +39,7 @@ DEVICES: Final = ("hsm1", "hsm2", "hsm3", "hsm4")
 WHO: Final = tuple(Who(f"id{n}", f"user{n}", f"password{n}") for n in range(IDENTITIES))
 DIRECTORY: Final = Directory(identities=tuple(Identity(name=who.user, password=who.password) for who in WHO))
 ALL: Final = Promises(quorum=3)  # of four devices the majority
-SETTLED: Final = 30.0  # seconds until all devices are in service when nothing goes wrong any more
+SETTLED: Final = 90.0  # seconds until all devices are in service when nothing goes wrong any more
 
 _COMMON: Final = f"""
     ping: {{request: "[AOECHO;AGping;]", interval: 300ms, timeout: 300ms, fall: 2, rise: 1}}
@@ -156,6 +156,7 @@ async def perform(plan: Plan, folder: Path) -> Result:
         traffic = Traffic(proxy.address, contexts.__getitem__, plan.promises, major_key)
         operator = Operator(devices, proxy.status)
         nemesis = Nemesis(devices, Random(random.random()), proxy.kill, operator.in_service, plan.all_deeds, plan.pace)
+        nemesis.requests = traffic.asked.__len__
         operator.doubtful = nemesis.troubled
         assert await settle(operator), "the devices never came into service"
         evil = await nursery.start(cancellable, nemesis.run)
@@ -169,12 +170,15 @@ async def perform(plan: Plan, folder: Path) -> Result:
 
 
 async def live(traffic: Traffic, random: Random, seconds: float, evil: trio.CancelScope) -> None:
-    """Let all clients live for so long; evil ends before they do."""
+    """Let all clients live for so long, on a slow machine for longer; evil ends before they do."""
     async with trio.open_nursery() as nursery:
         for number in range(CLIENTS):
             client = Client(number, WHO[number % IDENTITIES], traffic, Random(random.random()))
             nursery.start_soon(client.run)
         await _breathe(traffic, seconds)
+        with trio.move_on_after(9 * seconds):
+            while len(traffic.asked) < BUSY * seconds:
+                await _breathe(traffic, 1.0)
         evil.cancel()
         traffic.stop = True
 

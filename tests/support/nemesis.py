@@ -17,6 +17,7 @@ from loadtest.simhsm.faults import Fault, FaultMix
 DEEDS: Final = ("proxy", "kill", "hang", "cut", "trouble")
 KEY_DEEDS: Final = ("empty", "old")  # after which a device must not serve
 MOST_IN_TROUBLE: Final = 2  # devices at once
+BUSY: Final = 100  # requests a second that a machine with time for us does at least
 NOTICED: Final = 1.0  # seconds after which the proxy has seen what happened
 
 Deed = Callable[[str, SimulatedDevice], Awaitable[None]]
@@ -36,6 +37,7 @@ class Nemesis:
     deeds: Sequence[str]  # of DEEDS
     pace: float = 1.0  # seconds between two deeds, on average
     diary: list[tuple[float, str]] = attrs.field(factory=list)
+    requests: Callable[[], int] | None = None  # sent so far: the next deed waits until clients have seen the last one
     troubled: set[str] = attrs.field(factory=set)  # from the deed until the proxy says that it serves again
 
     async def run(self) -> None:
@@ -44,7 +46,10 @@ class Nemesis:
         self.random.shuffle(todo)
         async with trio.open_nursery() as nursery:
             while True:
+                seen = self.requests() if self.requests is not None else 0
                 await trio.sleep(self.random.expovariate(1 / self.pace))
+                while self.requests is not None and self.requests() < seen + BUSY * self.pace:
+                    await trio.sleep(0.05)
                 well = [name for name in self.devices if name not in self.troubled]
                 if len(self.troubled) >= MOST_IN_TROUBLE or not well:
                     continue

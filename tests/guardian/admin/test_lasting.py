@@ -64,7 +64,7 @@ async def test_a_chunk_is_there_as_soon_as_it_is_made_and_the_end_is_seen(monkey
         client = await trio.open_tcp_stream(bound.host, bound.port)
         await client.send_all(LINES)
         received = b""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while b"one\n" not in received:
                 received += await client.receive_some()
             assert b"two" not in received
@@ -91,7 +91,7 @@ async def test_what_makes_the_chunks_is_ended_when_either_side_leaves(
             ended.set()
 
     with_route(monkeypatch, stream(chunks))
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with serving() as bound:
             client = await trio.open_tcp_stream(bound.host, bound.port)
             await client.send_all(LINES)
@@ -126,7 +126,7 @@ async def test_a_fault_in_a_stream_leaves_its_end_out(monkeypatch: pytest.Monkey
             client = await trio.open_tcp_stream(bound.host, bound.port)
             await client.send_all(LINES)
             received = b""
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 async for data in client:
                     received += data
             await client.aclose()
@@ -159,7 +159,7 @@ async def test_a_client_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyP
     async with serving(times=QUICK) as bound:
         deaf = await trio.open_tcp_stream(bound.host, bound.port)
         await deaf.send_all(LINES)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await ended.wait()
         await trio.aclose_forcefully(deaf)
 
@@ -198,7 +198,7 @@ async def echo(_request: Request, socket: WebSocketConnection) -> None:
 
 async def test_a_websocket_talks_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     with_route(monkeypatch, websocket(echo))
-    with structlog.testing.capture_logs() as logged, trio.fail_after(10):
+    with structlog.testing.capture_logs() as logged, trio.fail_after(30):
         async with serving() as bound, talking(bound, subprotocols="guardian other") as socket:
             assert socket.subprotocol == "guardian"
             for message in ("one", "two"):
@@ -218,7 +218,7 @@ async def test_a_websocket_may_follow_another_request_on_its_connection(monkeypa
         client = await trio.open_tcp_stream(bound.host, bound.port)
         await client.send_all(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + head)
         received = b""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while b"HTTP/1.1 101" not in received:
                 received += await client.receive_some()
             await client.send_all(masked)
@@ -240,7 +240,7 @@ async def test_a_websocket_ends_whoever_ends_it(who: str, monkeypatch: pytest.Mo
             ended.set()
 
     with_route(monkeypatch, websocket(talk))
-    with structlog.testing.capture_logs() as logged, trio.fail_after(10):
+    with structlog.testing.capture_logs() as logged, trio.fail_after(30):
         async with serving(times=QUICK) as bound, talking(bound) as socket:
             assert await socket.get_message() == "hello"
             if who == "client":
@@ -276,7 +276,7 @@ async def test_a_websocket_ends_when_the_server_stops(monkeypatch: pytest.Monkey
                     await trio.sleep_forever()
 
         bound = await nursery.start(serve)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             async with talking(bound) as socket:
                 assert await socket.get_message() == "hello"
                 stop.cancel()
@@ -290,7 +290,7 @@ async def test_a_fault_in_a_conversation_ends_that_one_only(monkeypatch: pytest.
         raise RuntimeError("made up")
 
     with_route(monkeypatch, websocket(talk))
-    with structlog.testing.capture_logs() as logged, trio.fail_after(10):
+    with structlog.testing.capture_logs() as logged, trio.fail_after(30):
         async with serving() as bound:
             async with talking(bound) as socket:
                 with pytest.raises(ConnectionClosed):
@@ -343,7 +343,7 @@ async def test_what_is_no_websocket_after_all_takes_no_place(
     with_route(monkeypatch, websocket(echo))
     async with serving(times=QUICK) as bound:
         assert await knock(bound, **changed) == status
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while await knock(bound) != 101:
                 await trio.sleep(0.01)
 
@@ -353,7 +353,7 @@ async def test_there_are_only_so_many_and_the_others_still_get_in(monkeypatch: p
     monkeypatch.setattr(room, "CONNECTIONS", 4)
     with_route(monkeypatch, websocket(echo))
     proxy = FakeProxy()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with serving(proxy) as bound:
             async with talking(bound), talking(bound):
                 assert await knock(bound) == 503
@@ -383,7 +383,7 @@ async def test_both_work_over_tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
     with_route(monkeypatch, websocket(talk), stream(chunks))
     tls = AdminTls(certificate=tmp_path / "admin.pem", ca=(tmp_path / "ca.pem",))
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with serving(admin=Admin(bind=ANY_PORT, tls=tls)) as bound:
             async with talking(bound, context) as socket:
                 await socket.send_message("hello")

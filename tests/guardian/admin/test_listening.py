@@ -30,7 +30,7 @@ async def ask_unix(path: Path, raw: bytes) -> bytes:
     stream = await trio.open_unix_socket(str(path))
     async with stream:
         received = b""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await stream.send_all(raw)
             async for data in stream:
                 received += data

@@ -33,7 +33,7 @@ class Scraper:
 
     async def answer(self) -> Answer:
         raw = self._rest
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while b"\r\n\r\n" not in raw:
                 raw += await self._some()
             length = int(parse(raw).headers.get("content-length", "0"))

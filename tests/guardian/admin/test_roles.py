@@ -175,12 +175,12 @@ async def test_tokens_are_read_again_and_who_lost_theirs_loses_the_stream_too(
                 b"GET /lines HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + secret + b"\r\n\r\n"
             )
             received = b""
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while b"begun" not in received:
                     received += await stream.receive_some()
         (tmp_path / "wall").write_text("another-secret")
         admin_server.adopt(tokens, read_keys(tokens))
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await ended.wait()
             assert await watching[0].receive_some() == b""
         with trio.move_on_after(0.2) as still:
@@ -214,7 +214,7 @@ def client_of(authority: trustme.CA, name: str) -> ssl.SSLContext:
 async def ask_tls(bound: Bind, context: ssl.SSLContext, method: str, target: str) -> int:
     stream = await trio.open_ssl_over_tcp_stream("127.0.0.1", bound.port, ssl_context=context, https_compatible=True)
     received = b""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await stream.send_all(f"{method} {target} HTTP/1.1\r\nHost: {bound}\r\nConnection: close\r\n\r\n".encode())
         async for data in stream:
             received += data
@@ -275,7 +275,7 @@ async def test_a_connection_whose_certificate_passes_no_more_is_answered_no_more
             bound.host, bound.port, ssl_context=client_of(authority, "night"), https_compatible=True
         )
         asked = f"GET /status HTTP/1.1\r\nHost: {bound}\r\n\r\n".encode()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await stream.send_all(asked)
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
             admin_server.adopt(after, read_keys(after))

@@ -51,7 +51,7 @@ async def test_a_hundred_at_once_cost_one_rendering() -> None:
     async def scrape() -> None:
         got.append(await shown(shared))
 
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for _ in range(100):
                 nursery.start_soon(scrape)
@@ -119,7 +119,7 @@ async def test_who_leaves_does_not_take_the_rendering_from_those_who_wait() -> N
             outcomes.append(await shown(shared))
 
     first, second = trio.CancelScope(), trio.CancelScope()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(scrape, first)
             await trio.testing.wait_all_tasks_blocked(0.01)

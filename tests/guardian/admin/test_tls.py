@@ -42,7 +42,7 @@ async def over_tls(authority: trustme.CA, folder: Path, *, mutual: bool) -> Asyn
 async def ask_tls(bound: Bind, context: ssl.SSLContext, request: bytes) -> bytes:
     stream = await trio.open_ssl_over_tcp_stream(bound.host, bound.port, ssl_context=context, https_compatible=True)
     received = b""
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await stream.send_all(request)
         async for data in stream:
             received += data
@@ -83,7 +83,7 @@ async def test_plain_http_and_silence_on_a_tls_port_harm_nobody(authority: trust
     async with over_tls(authority, tmp_path, mutual=False) as bound:
         await exchange(bound, LIVEZ)
         silent = await trio.open_tcp_stream(bound.host, bound.port)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             assert await silent.receive_some() == b""  # a deadline for the handshake
         await silent.aclose()
         assert (await ask_tls(bound, context, LIVEZ)).startswith(b"HTTP/1.1 200")
