@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 import trio
 
 from config.model import Bind
@@ -21,9 +22,18 @@ from tests.support.admin_port import ask
 from tests.support.estate import client_tls, configuration, device_tls
 from tests.support.excrypt_client import Closed, ExcryptClient
 from tests.support.process import Running, running
+from tests.support.service_manager import ServiceManager
 
 ECHO = b"[AOECHO;AGx;]"
 _LATE = b"[AOECHO;AGlate;]"
+_BLOCKED = b"[AOSTAT;AGx;]"
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[ServiceManager]:
+    listening = ServiceManager(str(tmp_path / "notify"))
+    yield listening
+    listening.close()
 
 
 @attrs.define
@@ -87,16 +97,15 @@ class Crew:
 
 @asynccontextmanager
 async def crew(
-    pki: PkiFiles, folder: Path, device: SimulatedDevice | None = None, more: str = ""
+    pki: PkiFiles, folder: Path, device: SimulatedDevice, environment: Mapping[str, str]
 ) -> AsyncIterator[Crew]:
     """Two workers before one device."""
-    device = device or SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
     async with trio.open_nursery() as nursery:
         await nursery.start(device.serve)
         entry = f'address: "127.0.0.1:{device.port}", role: primary, connections: 4'
         path = folder / "guardian.yaml"
-        path.write_text(configuration(pki, {"hsm1": entry}) + f"workers: 2\n{more}")
-        async with running(path) as proxy:
+        path.write_text(configuration(pki, {"hsm1": entry}) + "workers: 2\n")
+        async with running(path, environment=environment) as proxy:
             serving = Crew(proxy, path, client_tls(pki, "vault-1"))
             client = await serving.client()
             with trio.fail_after(20):  # until each has found the device fit
@@ -106,84 +115,6 @@ async def crew(
             yield serving
             serving.leave()
         nursery.cancel_scope.cancel()
-
-
-async def test_a_worker_that_is_killed_loses_only_its_own_connections_and_another_starts(
-    pki: PkiFiles, tmp_path: Path
-) -> None:
-    async with crew(pki, tmp_path) as serving:
-        clients = await serving.clients_of_all()
-        before, had = serving.pids, await serving.connections()
-        os.kill(before[1], signal.SIGKILL)
-        kept = []
-        for client in clients:
-            try:
-                assert await client.request(ECHO) == ECHO
-                kept.append(client)
-            except Closed:
-                pass
-        assert len(clients) - len(kept) == had[1]
-        await serving.until(lambda: serving.pids[1] != before[1])
-        (line,) = serving.lines("a worker has ended, another is started")
-        assert line["worker"] == 1
-        assert "SIGKILL" in str(line["reason"])
-        serving.leave()
-        for client in await serving.clients_of_all():
-            assert await client.request(ECHO) == ECHO
-        assert serving.pids[2] == before[2]
-
-
-async def test_sigterm_drains_all_and_answers_what_is_outstanding(pki: PkiFiles, tmp_path: Path) -> None:
-    device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
-    async with crew(pki, tmp_path, device) as serving:
-        clients = await serving.clients_of_all()
-        device.workload.latency = Constant(0.6)
-        answers: list[bytes] = []
-
-        async def late(client: ExcryptClient) -> None:
-            answers.append(await client.request(_LATE))
-
-        async with trio.open_nursery() as nursery:
-            for client in clients:
-                nursery.start_soon(late, client)
-            await serving.until(lambda: device.journal.count(_LATE) == len(clients))
-            serving.proxy.send(signal.SIGTERM)
-        assert answers == [_LATE] * len(clients)
-        with trio.fail_after(30):
-            assert await serving.proxy.process.wait() == 0
-        for pid in serving.pids.values():
-            assert not Path(f"/proc/{pid}").exists()
-        assert len(serving.lines("draining")) == 2, "each drains by itself"
-        assert not serving.lines("a worker has ended, another is started")
-
-
-async def test_a_reload_reaches_all_and_a_mistake_none(pki: PkiFiles, tmp_path: Path) -> None:
-    async with crew(pki, tmp_path) as serving:
-        clients = await serving.clients_of_all()
-        text = serving.config.read_text()
-        serving.config.write_text(text.replace("workers: 2", "workrs: 2"))
-        serving.reload()
-        await serving.until(lambda: serving.lines("reload failed, the old configuration stays"))
-        for client in clients:
-            assert await client.request(ECHO) == ECHO
-        # A new listener, and a rule of the group: each worker must have them.
-        more = text.replace("groups:\n", _SECOND.format(**_files(pki)) + "groups:\n", 1)
-        serving.config.write_text(
-            more.replace("  - name: payments\n", "  - name: payments\n    functions: {block: [ECHO]}\n")
-        )
-        serving.reload()
-        await serving.until(lambda: serving.lines("reloaded"))
-        for client in clients:
-            assert b"AM901;" in await client.request(ECHO)
-        assert serving.proxy.process.returncode is None
-        assert not serving.lines("a worker has ended, another is started")
-        # Who starts now runs on the same.
-        serving.config.write_text("listeners: [\n")
-        before = serving.pids
-        os.kill(before[2], signal.SIGKILL)
-        await serving.until(lambda: serving.pids[2] != before[2])
-        serving.leave()
-        await serving.clients_of_all("AM901")
 
 
 _SECOND = """\
@@ -198,23 +129,113 @@ def _files(pki: PkiFiles) -> dict[str, Path]:
     return {"certificate": pki.server.certificate, "key": pki.server.key, "ca": pki.ca}
 
 
+async def test_workers_live_and_die_by_their_supervisor(
+    pki: PkiFiles, tmp_path: Path, nursery: trio.Nursery, manager: ServiceManager
+) -> None:
+    """One story, as each start of three processes takes seconds."""
+    device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
+    told = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "900000"}
+    async with crew(pki, tmp_path, device, told) as serving:
+        heard: list[str] = []
+        nursery.start_soon(_hear, manager, serving.proxy.process.pid, heard)
+
+        async def until_heard(*words: str) -> None:
+            await serving.until(lambda: all(any(word in message for message in heard) for word in words), 60)
+
+        await until_heard("READY=1", "WATCHDOG=1", "STATUS=serving 2 of 2 workers, payments: 1 of 1 devices in service")
+        clients = await serving.clients_of_all()
+        first = serving.pids
+
+        # A mistake changes nothing, anywhere; nor does an upgrade, which is refused.
+        text = serving.config.read_text()
+        serving.config.write_text(text.replace("workers: 2", "workrs: 2"))
+        serving.reload()
+        await serving.until(lambda: serving.lines("reload failed, the old configuration stays"))
+        serving.proxy.send(signal.SIGUSR2)
+        await serving.until(lambda: serving.lines("upgrade failed, this process goes on"))
+        for client in clients:
+            assert await client.request(ECHO) == ECHO
+            assert b"AM901;" not in await client.request(_BLOCKED)
+
+        # A new listener, and a rule of the group: each worker has them.
+        more = text.replace("groups:\n", _SECOND.format(**_files(pki)) + "groups:\n", 1)
+        serving.config.write_text(
+            more.replace("  - name: payments\n", "  - name: payments\n    functions: {block: [STAT]}\n")
+        )
+        heard.clear()
+        serving.reload()
+        await serving.until(lambda: serving.lines("reloaded"))
+        await until_heard("RELOADING=1", "READY=1")
+        for client in clients:
+            assert b"AM901;" in await client.request(_BLOCKED)
+        assert serving.pids == first
+
+        # One is killed: only its own connections are lost, and its successor runs on what the others run on.
+        serving.config.write_text("listeners: [\n")
+        had = await serving.connections()
+        os.kill(first[1], signal.SIGKILL)
+        kept = [client for client in clients if await _lives(client)]
+        assert len(clients) - len(kept) == had[1]
+        await serving.until(lambda: serving.pids[1] != first[1])
+        (line,) = serving.lines("a worker has ended, another is started")
+        assert line["worker"] == 1
+        assert "SIGKILL" in str(line["reason"])
+        assert serving.pids[2] == first[2]
+        serving.leave()
+        clients = await serving.clients_of_all()
+        for client in clients:
+            assert b"AM901;" in await client.request(_BLOCKED)
+
+        # The end: all drain, and what is outstanding is answered.
+        await _answered_while(serving, device, clients, signal.SIGTERM)
+        with trio.fail_after(30):
+            assert await serving.proxy.process.wait() == 0
+        for pid in serving.pids.values():
+            assert not Path(f"/proc/{pid}").exists()
+        assert {line["worker"] for line in serving.lines("draining")} == {1, 2}
+        assert any("STOPPING=1" in message for message in heard)
+
+
+async def _hear(manager: ServiceManager, pid: int, heard: list[str]) -> None:
+    """Always: the kernel keeps a few messages only."""
+    while True:
+        for sender, message in manager.heard_so_far():
+            assert sender == pid, "only the supervisor speaks for the service"
+            heard.append(message)
+        await trio.sleep(0.05)
+
+
+async def _lives(client: ExcryptClient) -> bool:
+    try:
+        return await client.request(ECHO) == ECHO
+    except Closed:
+        return False
+
+
+async def _answered_while(
+    serving: Crew, device: SimulatedDevice, clients: list[ExcryptClient], number: signal.Signals
+) -> None:
+    """Each client has a request outstanding when the signal comes, and gets its answer."""
+    device.workload.latency = Constant(0.6)
+    answers: list[bytes] = []
+
+    async def late(client: ExcryptClient) -> None:
+        answers.append(await client.request(_LATE))
+
+    async with trio.open_nursery() as nursery:
+        for client in clients:
+            nursery.start_soon(late, client)
+        await serving.until(lambda: device.journal.count(_LATE) == len(clients))
+        serving.proxy.send(number)
+    assert answers == [_LATE] * len(clients)
+
+
 async def test_workers_whose_supervisor_is_killed_answer_what_is_outstanding_and_end(
     pki: PkiFiles, tmp_path: Path
 ) -> None:
     device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
-    async with crew(pki, tmp_path, device) as serving:
+    async with crew(pki, tmp_path, device, {}) as serving:
         clients = await serving.clients_of_all()
-        device.workload.latency = Constant(0.5)
-        answers: list[bytes] = []
-
-        async def late(client: ExcryptClient) -> None:
-            answers.append(await client.request(_LATE))
-
-        async with trio.open_nursery() as nursery:
-            for client in clients:
-                nursery.start_soon(late, client)
-            await serving.until(lambda: device.journal.count(_LATE) == len(clients))
-            serving.proxy.send(signal.SIGKILL)
-        assert answers == [_LATE] * len(clients)
+        await _answered_while(serving, device, clients, signal.SIGKILL)
         await serving.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in serving.pids.values()))
         assert len(serving.lines("the supervisor has ended: this worker drains and ends too")) == 2
