@@ -52,15 +52,23 @@ def _version(interpreter: Path) -> str:
     ).stdout.strip()
 
 
-def _contenders(stage: Stage, other: Path) -> list[Contender]:
+def _contenders(stage: Stage, other: Path) -> list[tuple[Contender, Contender]]:
+    """With our interpreter and with the other, for each use of devices."""
     return [
-        contender
-        for pipeline, label in ((64, "64x1"), (1, "1x8"))
-        for contender in (
+        (
             stage.guardian(pipeline),
             stage.guardian(pipeline, name=f"guardian {label}, other", command=command_of(other)),
         )
+        for pipeline, label in ((64, "64x1"), (1, "1x8"))
     ]
+
+
+def _measure(workshop: Workshop, stage: Stage, contender: Contender, turn: int) -> float | None:
+    """Microseconds per request; None where nothing was answered."""
+    measured = workshop.measure("interpreter", stage, contender, workshop.load(CLIENTS), turn)
+    if measured.cost is not None:
+        workshop.readings.add("cpu.interpreter", contender.name, turn, measured.cost)
+    return measured.cost
 
 
 def run(workshop: Workshop) -> None:
@@ -72,10 +80,11 @@ def run(workshop: Workshop) -> None:
     with workshop.stage() as stage:
         contenders = _contenders(stage, other)
         for turn in range(1, min(3, workshop.effort.rounds) + 1):
-            for contender in contenders:
-                measured = workshop.measure("interpreter", stage, contender, workshop.load(CLIENTS), turn)
-                if measured.cost is not None:
-                    workshop.readings.add("cpu.interpreter", contender.name, turn, measured.cost)
+            for ours, its in contenders:
+                cost = _measure(workshop, stage, ours, turn)
+                other_cost = _measure(workshop, stage, its, turn)
+                if cost and other_cost:
+                    workshop.readings.add("share.interpreter", its.name, turn, other_cost / cost)
 
 
 SCENARIO: Final = Scenario(
@@ -86,6 +95,9 @@ SCENARIO: Final = Scenario(
         " the same version, such as the distribution's, which is built with optimisation. The same packages,"
         " the same compiled data path."
     ),
-    figures=[Figure(name="cpu.interpreter", title=f"{CLIENTS} clients", unit="µs")],
+    figures=[
+        Figure(name="cpu.interpreter", title=f"CPU per request, {CLIENTS} clients", unit="µs"),
+        Figure(name="share.interpreter", title="the other's, over ours", unit="", digits=2),
+    ],
     run=run,
 )
