@@ -109,6 +109,7 @@ class Listener:
                     await trio.lowlevel.wait_readable(sock)
                     self.waiting = False
                     self.turns += 1
+                    await self._handshakes.lull()
                     most = _ACCEPTS_PER_TURN
                     if self._place is not None:
                         most = await self._let_others_go_first(self._place)

@@ -43,8 +43,19 @@ def _files(credentials: Credentials) -> str:
     return f"certificate: {credentials.certificate}, key: {credentials.key}, ca: [{credentials.ca}]"
 
 
-def guardian_config(*, admin: str, pki: Pki, devices: Sequence[str], use: DeviceUse, workers: int = 1) -> str:
+@attrs.frozen(kw_only=True)
+class Extras:
+    """What is not as it usually is: YAML of ``limits`` of the listener and of ``balancing`` of the group."""
+
+    limits: str = "{}"
+    balancing: str = "{}"
+
+
+def guardian_config(
+    *, admin: str, pki: Pki, devices: Sequence[str], use: DeviceUse, workers: int = 1, extras: Extras | None = None
+) -> str:
     """Everything on that a user would have on: mutual TLS both sides, name check, function rules, pings."""
+    extras = extras or Extras()
     listener, upstream = _files(pki.listener), _files(pki.upstream)
     outstanding = max(32, use.pipeline * use.connections)
     limits = f"connections: {use.connections}, pipeline: {use.pipeline}, outstanding: {outstanding}"
@@ -59,9 +70,11 @@ listeners:
     group: devices
     framing: excrypt
     tls: {{mode: mutual, {listener}}}
+    limits: {extras.limits}
 groups:
   - name: devices
     type: hsm
+    balancing: {extras.balancing}
     tls: {{mode: mutual, {upstream}, verify: name}}
     functions: {{mode: enforce, allow: ["*"], block: [TIME, GPKD]}}
     devices:
@@ -111,6 +124,7 @@ def start_guardian(
     workers: int = 1,
     name: str = "",
     command: Sequence[str | Path] = (),
+    extras: Extras | None = None,
 ) -> Contender:
     """Start it and wait until it is ready. Raises NotInstalledError, ProgramError.
 
@@ -122,7 +136,8 @@ def start_guardian(
     config = folder / f"{name.replace(' ', '-')}.yaml"
     for attempt in range(1, ADMIN_ATTEMPTS + 1):
         admin = f"127.0.0.1:{_free_port()}"
-        config.write_text(guardian_config(admin=admin, pki=pki, devices=devices, use=use, workers=workers))
+        text = guardian_config(admin=admin, pki=pki, devices=devices, use=use, workers=workers, extras=extras)
+        config.write_text(text)
         try:
             program = _start_once(processes, config, admin, name, command or [find_guardian()])
         except ProgramError as exc:

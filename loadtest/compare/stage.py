@@ -14,7 +14,7 @@ from .contenders import Contender
 from .haproxy import start_haproxy
 from .measure import Bench
 from .nginx import start_nginx
-from .ours import DeviceUse, start_guardian
+from .ours import DeviceUse, Extras, start_guardian
 from .pki import Pki
 from .processes import Processes, Program
 
@@ -46,11 +46,25 @@ class Stage:
         return start_nginx(self.processes, self.folder, self.pki, self.addresses, workers=workers, tickets=tickets)
 
     def guardian(
-        self, pipeline: int = 1, *, workers: int = 1, name: str = "", command: Sequence[str | Path] = ()
+        self,
+        pipeline: int = 1,
+        *,
+        workers: int = 1,
+        name: str = "",
+        command: Sequence[str | Path] = (),
+        extras: Extras | None = None,
     ) -> Contender:
         use = DeviceUse.of(pipeline)
         return start_guardian(
-            self.processes, self.folder, self.pki, self.addresses, use, workers=workers, name=name, command=command
+            self.processes,
+            self.folder,
+            self.pki,
+            self.addresses,
+            use,
+            workers=workers,
+            name=name,
+            command=command,
+            extras=extras,
         )
 
     def others(self, *, threads: int = 1, tickets: bool = False) -> list[Contender]:

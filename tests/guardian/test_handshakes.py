@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -92,3 +93,57 @@ async def test_one_address_alone_may_hold_one_place_even_of_one(
         await wait_all_tasks_blocked()
         assert len(door.handshakes) == 1
     nursery.cancel_scope.cancel()
+
+
+async def test_more_are_accepted_when_the_crowd_is_smaller(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    handshakes = Handshakes(256)
+    done = [await nursery.start(hold, handshakes, f"192.0.2.{number}") for number in range(64)]
+    await nursery.start(wait_for_lull, handshakes, lulls := [])
+    await wait_all_tasks_blocked()
+    assert not lulls
+    done[0].set()
+    await wait_all_tasks_blocked()
+    assert lulls == [0.0]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_crowd_that_does_not_move_is_waited_for_a_moment(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    handshakes = Handshakes(256)
+    for number in range(64):
+        await nursery.start(hold, handshakes, f"192.0.2.{number}")
+    await wait_for_lull(handshakes, lulls := [])
+    assert lulls == [pytest.approx(0.25)]
+    nursery.cancel_scope.cancel()
+
+
+async def test_who_is_flooded_does_not_wait(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    handshakes = Handshakes(100)
+    for _ in range(70):  # of one address: twenty are pushed out by those that come
+        await nursery.start(hold, handshakes, "192.0.2.1")
+    for number in range(30):
+        await nursery.start(hold, handshakes, f"192.0.2.{number + 2}")
+    assert handshakes.crowded_out == 20
+    await wait_for_lull(handshakes, lulls := [])
+    await wait_for_lull(handshakes, lulls)
+    assert lulls == [0.0, pytest.approx(0.25)], "once for each time that somebody was pushed out"
+    nursery.cancel_scope.cancel()
+
+
+async def hold(
+    handshakes: Handshakes, address: str, *, task_status: trio.TaskStatus[trio.Event] = trio.TASK_STATUS_IGNORED
+) -> None:
+    done = trio.Event()
+    with handshakes.entered(address, 10.0):
+        task_status.started(done)
+        await done.wait()
+
+
+async def wait_for_lull(
+    handshakes: Handshakes, lulls: list[float], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    started = trio.current_time()
+    task_status.started()
+    await handshakes.lull()
+    lulls.append(trio.current_time() - started)

@@ -1,0 +1,1 @@
+"""Many idle connections on one worker: `python -m loadtest.idle`."""
