@@ -11,7 +11,16 @@ from collections.abc import Hashable, Iterable
 from itertools import pairwise
 from typing import Any, Final
 
-from . import admin_rules, audit_rules, identity_rules, ping_request, session_rules, tls_rules, writes_rules
+from . import (
+    admin_rules,
+    audit_rules,
+    identity_rules,
+    ping_request,
+    session_rules,
+    tls_rules,
+    worker_rules,
+    writes_rules,
+)
 from .catalogue import Catalogue
 from .function_rules import check_functions, check_nested
 from .model import DEFAULT_ERRORS, Bind, GroupType, Role
@@ -38,6 +47,7 @@ def check(config: Draft, catalogue: Catalogue, report: Report) -> None:
     for group in groups:
         _group(group, catalogue, report)
     writes_rules.check_journals(groups, report)
+    worker_rules.check(config, report)
     if config.known("admin"):
         _admin(config.values["admin"], report)
         admin_rules.check(config.values["admin"], report)

@@ -113,7 +113,10 @@ class Listener:
                     most = _ACCEPTS_PER_TURN
                     if self._place is not None:
                         most = await self._let_others_go_first(self._place)
-                    if not self._accept(sock, nursery, most):
+                    enough = self._accept(sock, nursery, most)
+                    if self._place is not None:
+                        self._place.beat(self._reactor.clock(), self._descriptors.taken)
+                    if not enough:
                         await trio.sleep(_PAUSE_WHEN_SHORT)
 
     @property
@@ -126,9 +129,7 @@ class Listener:
 
     async def _let_others_go_first(self, place: Place) -> int:
         """A moment, where we have clearly more clients than other workers; gives how many to accept then."""
-        now = self._reactor.clock()
-        ours, others = self._descriptors.taken, place.connections_elsewhere(now)
-        place.beat(now, ours)
+        ours, others = self._descriptors.taken, place.connections_elsewhere(self._reactor.clock())
         if (pause := spreading.pause(ours, others)) > 0:
             await trio.sleep(pause)
         return min(_ACCEPTS_PER_TURN, spreading.share(ours, others))

@@ -43,6 +43,7 @@ def check(config: Path) -> int:
     found = loaded.config
     if _damaged_journals(config, found):
         return 1
+    _say_excesses(config, found)
     devices = sum(len(group.devices) for group in found.groups)
     files = len(set(_paths(found)))
     console.say(
@@ -66,6 +67,21 @@ def _damaged_journals(path: Path, config: Config) -> int:
                 "journal (docs/operations.md, A damaged write journal)"
             )
     return damaged
+
+
+def _say_excesses(path: Path, config: Config) -> None:
+    """What as many workers as this machine has cores cannot keep to; where their number is given, it was said."""
+    from guardian.workers.cores import worker_count  # noqa: PLC0415 (only where it is asked for)
+    from guardian.workers.portions import excesses  # noqa: PLC0415
+
+    if config.workers != "auto":
+        return
+    count = worker_count(config.workers)
+    for key, most in excesses(config, count):
+        console.say(
+            f"{path}:1: {key}: is {most}, must be at least {count} to be kept by the {count} workers that are started "
+            "here: each takes one (only a warning)"
+        )
 
 
 def _count(number: int, noun: str) -> str:

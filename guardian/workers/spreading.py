@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-_SLACK: Final = 0.05  # of the mean: so much more than it is not clearly more
-_LEAST_SLACK: Final = 1.0  # connections
+_SLACK: Final = 0.05  # of the mean: so much more than it is not clearly more; of few, one is
 _PAUSE: Final = 0.005  # seconds: others are awake well before; a client does not notice
 
 
@@ -28,4 +27,4 @@ def share(ours: int, others: Sequence[int]) -> int:
 
 def _bound(ours: int, others: Sequence[int]) -> float:
     mean = (ours + sum(others)) / (1 + len(others))
-    return mean + max(_LEAST_SLACK, _SLACK * mean)
+    return mean * (1.0 + _SLACK)

@@ -125,6 +125,21 @@ def test_check_says_fine_and_what_it_read(tmp_path: Path) -> None:
     assert last == f"{file}: fine: 1 listener, 1 group, 1 device; 0 files it names read"
 
 
+def test_check_says_which_limits_the_workers_of_this_machine_cannot_keep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "guardian.yaml"
+    file.write_text(GOOD.replace("role: primary", "role: primary, connections: 2") + "workers: auto\n")
+    for cores, warned in ((3, True), (2, False)):
+        monkeypatch.setattr("guardian.workers.cores.worker_count", lambda _workers, cores=cores: cores)
+        assert cli.execute(["check", str(file)]) == 0
+        said = capsys.readouterr().out
+        key = (
+            f"{file}:1: groups.payments.devices.hsm1.connections: is 2, must be at least 3 to be kept by the 3 workers"
+        )
+        assert (key in said) is warned, said
+
+
 def test_check_prints_the_schema_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.execute(["check", "--schema"]) == 0
     assert "listeners" in json.loads(capsys.readouterr().out)["$defs"]["Config"]["properties"]

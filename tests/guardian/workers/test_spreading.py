@@ -29,9 +29,10 @@ def test_a_wait_is_bounded_and_then_somebody_is_let_in(ours: int, others: list[i
 
 
 def test_who_has_clearly_more_waits() -> None:
+    assert pause(1, [0]) > 0.0
     assert pause(12, [8, 8]) > 0.0
     assert pause(110, [100, 100]) > 0.0
-    assert pause(101, [100, 100]) == pause(0, []) == pause(1, [0]) == 0.0
+    assert pause(101, [100, 100]) == pause(0, []) == pause(3, []) == 0.0
 
 
 @given(connections=st.integers(1, 400), workers=st.integers(2, 8))
@@ -49,4 +50,4 @@ def test_a_burst_is_spread_whoever_is_quickest(connections: int, workers: int) -
         else:
             raise AssertionError("nobody accepts")
     mean = sum(have) / workers
-    assert max(have) <= mean + max(1.0, 0.05 * mean) + 1, have
+    assert max(have) <= mean * 1.05 + 1, have
