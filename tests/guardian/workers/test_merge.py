@@ -52,6 +52,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.commands: dict[str, tuple[Counter[str], Histogram]] = {}
+        self.latest: dict[str, dict[str, Exemplar]] = {}
         self.devices = {name: (Counter[str](), Histogram(BOUNDS), Histogram(BOUNDS)) for name in ("hsm1", "hsm2")}
         self.proxy = Histogram(BOUNDS)
         self.queue = Histogram(BOUNDS)
@@ -66,6 +67,7 @@ class Counting:
         outcomes[one.outcome] += 1
         duration.record(one.seconds)
         duration.show(shown)
+        self.latest.setdefault(one.command, {})[one.outcome] = shown
         ended, of_device, recent = self.devices[one.device]
         ended[one.ended] += 1
         for histogram in (of_device, recent, self.proxy, self.queue):
@@ -78,7 +80,9 @@ class Counting:
             for name, (ended, duration, recent) in self.devices.items()
         )
         commands = tuple(
-            CommandSnapshot(command=name, outcomes=dict(outcomes), duration=duration.snapshot())
+            CommandSnapshot(
+                command=name, outcomes=dict(outcomes), duration=duration.snapshot(), latest=dict(self.latest[name])
+            )
             for name, (outcomes, duration) in self.commands.items()
         )
         return operable.proxy(
@@ -140,7 +144,8 @@ def counts(group: GroupSnapshot) -> dict[object, object]:
     found: dict[object, object] = {"proxy": of(group.proxy_duration), "queue": of(group.queue_duration)}
     found["retries"] = dict(group.retries)
     for command in group.commands:
-        found[command.command] = dict(command.outcomes), of(command.duration)
+        latest = {outcome: one.at for outcome, one in command.latest.items()}
+        found[command.command] = dict(command.outcomes), of(command.duration), latest
     for device in group.devices:
         found[device.name] = dict(device.outcomes), of(device.duration)
     return found
@@ -239,6 +244,30 @@ def test_nothing_that_a_second_worker_shows_is_forgotten(path: tuple[Any, ...]) 
         second = changed(second, (*path[:-1], "last_ping_at"))
     assert second != SHOWN
     assert merged({1: SHOWN, 2: second}) != merged({1: SHOWN, 2: SHOWN})
+
+
+# Not added up: points in time, what is measured, and the number of a write, of which there is one row.
+NOT_ADDED = {"since", "started", "last_ping", "last_ping_at", "checked_at", "last_sequence"}
+
+
+@pytest.mark.parametrize("path", spots(operable.proxy()), ids=str)
+def test_two_of_the_same_are_twice_as_much(path: tuple[Any, ...]) -> None:
+    def at(value: Any) -> Any:
+        for part in path:
+            value = value[part] if part == 0 else getattr(value, part)
+        return value
+
+    def twice(value: Any) -> Any:
+        if isinstance(value, HistogramSnapshot):
+            return tuple(2 * count for count in value.counts), 2 * value.total
+        if isinstance(value, dict):
+            return {key: twice(each) for key, each in value.items()}
+        known = isinstance(value, bool) or path[-1] in NOT_ADDED
+        return value if known or not isinstance(value, int | float) else 2 * value
+
+    one = operable.proxy()
+    found = at(merged({1: one, 2: one}))
+    assert ((found.counts, found.total) if isinstance(found, HistogramSnapshot) else found) == twice(at(one))
 
 
 COUNTED = {

@@ -192,5 +192,6 @@ async def test_what_comes_after_a_worker_was_taken_leave_of_is_not_counted_twice
         before = echoes(whole)
         whole.farewell(1)
         await first.channel.ask("last_words", shown=packed(first.shown))
+        await trio.sleep(0.3)
         await whole.refresh()
         assert echoes(whole) == before
