@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ groups: [{name: payments, devices: [{name: hsm1, address: "10.0.8.30:9100", role
 """
 
 
+@cache
+def validator() -> Draft202012Validator:
+    return Draft202012Validator(schema())
+
+
 def problems(text: str) -> list[str]:
-    validator = Draft202012Validator(schema())
-    return [error.json_path for error in validator.iter_errors(yaml.safe_load(text))]
+    return [error.json_path for error in validator().iter_errors(yaml.safe_load(text))]
 
 
 def test_the_schema_in_the_package_is_that_of_the_model() -> None:

@@ -219,7 +219,7 @@ def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path) -> None:
             writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=20)
+    out, err = running.communicate(timeout=60)
     os.close(writer)
     assert (running.returncode, out, err) == (130, "", "guardian: interrupted\n")
 

@@ -40,7 +40,7 @@ def admin_port(proxy: FakeProxy, admin: Admin = LOOPBACK) -> Iterator[str]:
 
     thread = threading.Thread(target=trio.run, args=(main,))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     bound, token, stop = ready[0]
     try:
         with structlog.testing.capture_logs():

@@ -65,4 +65,4 @@ def test_a_script_for_each_shell(run: Run, shell: str) -> None:
     assert (code, "_GUARDIAN_COMPLETE" in out) == (0, True)
     program = shutil.which(shell)
     if program is not None:
-        subprocess.run([program, "-n", "/dev/stdin"], input=out, text=True, check=True, timeout=20)
+        subprocess.run([program, "-n", "/dev/stdin"], input=out, text=True, check=True, timeout=60)

@@ -225,7 +225,7 @@ def test_the_process_ends_in_peace_with_nobody_reading() -> None:
     reader, writer = os.pipe()
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, timeout=20, check=False
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, timeout=60, check=False
         )
     finally:
         os.close(reader)

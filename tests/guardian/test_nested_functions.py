@@ -175,7 +175,7 @@ def test_no_other_nested_command_passes(functions: Functions, nested: dict[Nesti
 
     @example("[AORKRL;RNGETK;]")
     @example("[AORKRL;AGx;RNGET2]")
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(_requests)
     def try_it(text: str) -> None:
         nonlocal passed

@@ -128,7 +128,7 @@ def _connected(port: int) -> socket.socket:
     """The socket is there as soon as the program has it."""
     for _ in range(500):
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=5)
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
         except ConnectionRefusedError:
             subprocess.run(["sleep", "0.01"], check=True)
     raise AssertionError("it never listened")

@@ -30,10 +30,10 @@ class Terminal:
         stale = {"COLUMNS": "80", "LINES": "25"}  # as a shell exported them before the window was what it is
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PS1": "$ ", **stale}
         start = ["new-session", "-d", "-c", str(folder), "-x", "120", "-y", "20", "/bin/sh"]
-        subprocess.run([*self._tmux, *start], check=True, env=environment, timeout=20)
+        subprocess.run([*self._tmux, *start], check=True, env=environment, timeout=60)
 
     def _call(self, *args: str) -> str:
-        return subprocess.run([*self._tmux, *args], check=True, capture_output=True, text=True, timeout=20).stdout
+        return subprocess.run([*self._tmux, *args], check=True, capture_output=True, text=True, timeout=60).stdout
 
     def keys(self, *keys: str) -> None:
         self._call("send-keys", *keys)

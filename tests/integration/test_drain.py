@@ -170,7 +170,7 @@ def _over_tls(address: tuple[str, int], context: ssl.SSLContext, requests: bytes
     """Send, say close_notify, and read what still comes, as the standard library's own objects can be made to."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
-    with socket.create_connection(address, timeout=20) as sock:
+    with socket.create_connection(address, timeout=60) as sock:
 
         def turn(act: object) -> object:
             while True:

@@ -45,7 +45,7 @@ def test_haproxy_finds_no_fault_in_its_configuration(haproxy: str, compare_pki: 
             haproxy_config(descriptor=fd, folder=tmp_path, pki=compare_pki, devices=devices, connections=100)
         )
         command: list[str | Path] = [haproxy, "-c", "-f", config]
-        checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10, pass_fds=[fd])
+        checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, pass_fds=[fd])
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stderr
 
@@ -69,7 +69,7 @@ def test_our_configuration_passes_the_check(compare_pki: Pki, tmp_path: Path) ->
         guardian_config(admin="127.0.0.1:9190", pki=compare_pki, devices=["127.0.0.1:1", "127.0.0.1:2"], use=use)
     )
     command: list[str | Path] = [find_guardian(), "check", config]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

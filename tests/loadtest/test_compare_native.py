@@ -38,7 +38,7 @@ def echo(native_programs: Programs, compare_pki: Pki, tmp_path: Path) -> Iterato
 
         def start(*options: str) -> str:
             device = processes.start("device", [native_programs.echo_device, *compare_pki.device.options(), *options])
-            return device.first_line(timeout=5)
+            return device.first_line(timeout=60)
 
         yield start
 
@@ -46,7 +46,7 @@ def echo(native_programs: Programs, compare_pki: Pki, tmp_path: Path) -> Iterato
 def ask(native_programs: Programs, credentials: Credentials, *options: str) -> tuple[int, str, str]:
     """Exit code, last line and errors of closed_loop."""
     command: list[str | Path] = [native_programs.closed_loop, *credentials.options(), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout.strip().rpartition("\n")[2], done.stderr
 
 
@@ -306,7 +306,7 @@ def test_a_lost_client_connects_again_and_what_it_lost_is_counted(
     with Processes(tmp_path) as processes:
         command: list[str | Path] = [native_programs.echo_device, *compare_pki.device.options(), "--delay", "20000"]
         first = processes.start("device", command)
-        address = first.first_line(timeout=5)
+        address = first.first_line(timeout=60)
         options = ["--connect", address, "--clients", "4", "--seconds", "1.5", "--reconnect", "--slow", "5000"]
         generator = processes.start(
             "load", [native_programs.closed_loop, *compare_pki.client.options(), *options], piped=True
@@ -346,7 +346,7 @@ def test_options_that_exclude_each_other_are_explained(
 
 def churned(native_programs: Programs, compare_pki: Pki, *options: str) -> dict[str, int]:
     command: list[str | Path] = [native_programs.churn, *compare_pki.client.options(), "--seconds", "0.1", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     told: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == (1 if told["failed"] else 0)
     return told
@@ -362,7 +362,7 @@ def test_churn_sees_a_wrong_answer(native_programs: Programs, compare_pki: Pki) 
     with lying_device(compare_pki, lambda message: message.replace(b"AG", b"AH"), every=1) as address:
         command: list[str | Path] = [native_programs.churn, *compare_pki.client.options(), "--connect", address]
         done = subprocess.run(
-            [*command, "--request", "--seconds", "0.01"], capture_output=True, text=True, check=False, timeout=20
+            [*command, "--request", "--seconds", "0.01"], capture_output=True, text=True, check=False, timeout=60
         )
     assert done.returncode == 1
     assert json.loads(done.stdout.splitlines()[-1])["failed"] == 1
@@ -374,9 +374,9 @@ def test_hold_asks_once_on_each_connection_and_keeps_them(
     with Processes(tmp_path) as processes:
         device = processes.start("device", [native_programs.echo_device, *compare_pki.device.options()])
         command: list[str | Path] = [native_programs.hold, *compare_pki.client.options(), "--clients", "20"]
-        command += ["--at-once", "20", "--connect", device.first_line(timeout=5)]
+        command += ["--at-once", "20", "--connect", device.first_line(timeout=60)]
         holder = processes.start("hold", command)
-        assert json.loads(holder.first_line(timeout=20)) == {"event": "held", "connections": 20, "failed": 0}
+        assert json.loads(holder.first_line(timeout=60)) == {"event": "held", "connections": 20, "failed": 0}
         assert processes.stop(holder) == 0
         processes.stop(device)
         assert json.loads(device.output.read_text().splitlines()[-1]) == {"requests": 20}
@@ -387,6 +387,6 @@ def test_hold_says_how_many_it_could_not_open(native_programs: Programs, compare
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         command: list[str | Path] = [native_programs.hold, *compare_pki.client.options(), "--connect", address]
         command += ["--clients", "2", "--timeout", "0.1"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert "only 0 of 2 connections were open" in done.stderr

@@ -40,7 +40,7 @@ def test_a_program_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(module, "STOP_TIMEOUT", 0.2)
     with Processes(tmp_path) as processes:
         deaf = processes.start("deaf", python(DEAF))
-        assert deaf.first_line(timeout=5) == "ready"
+        assert deaf.first_line(timeout=60) == "ready"
     assert not alive(deaf)
 
 
@@ -48,7 +48,7 @@ def test_what_a_failed_program_printed_is_told(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
         program = processes.start("poor thing", python("import sys; sys.exit('cannot bind')"))
         with pytest.raises(ProgramError, match=r"poor thing ended \(exit code 1\)\n  \| cannot bind"):
-            program.first_line(timeout=5)
+            program.first_line(timeout=60)
 
 
 def test_waiting_has_an_end(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_row_that_there_is_not_is_refused() -> None:
 
 def test_nginx_finds_no_fault_in_its_configuration(workshop: Workshop, tmp_path: Path) -> None:
     nginx = find_nginx()
-    built = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=True, timeout=10).stderr
+    built = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=True, timeout=60).stderr
     module = "" if "--with-stream" in built.split() else "load_module /usr/lib/nginx/modules/ngx_stream_module.so;"
     config = tmp_path / "nginx.conf"
     text = nginx_config(
@@ -163,7 +163,7 @@ def test_nginx_finds_no_fault_in_its_configuration(workshop: Workshop, tmp_path:
     )  # fmt: skip
     config.write_text(text.replace("daemon off;", ""))
     command: list[str | Path] = [nginx, "-t", "-q", "-c", config, "-e", "stderr"]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "worker_processes 2;" in text
 

@@ -31,7 +31,7 @@ def echo_address(load_pki: Pki, tmp_path: Path) -> Iterator[str]:
     programs = build_or_skip()
     with Processes(tmp_path) as processes:
         device = processes.start("device", [programs.echo_device, *load_pki.device.options()])
-        yield device.first_line(timeout=20)
+        yield device.first_line(timeout=60)
 
 
 def generate(*options: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:

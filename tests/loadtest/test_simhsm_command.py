@@ -40,7 +40,7 @@ def program(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
 
 def ask(address: str, request: bytes, context: ssl.SSLContext | None = None) -> bytes:
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as plain:
+    with socket.create_connection((host, int(port)), timeout=60) as plain:
         if context is None:
             plain.sendall(request)
             return plain.recv(4096)
@@ -55,7 +55,7 @@ def test_it_says_its_address_serves_and_ends_cleanly(number: signal.Signals) -> 
         assert (ready["event"], ready["name"], ready["tls"]) == ("ready", "hsm7", "clear")
         assert ask(ready["address"], b"[AOECHO;AG1;]") == b"[AOECHO;AG1;]"
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
@@ -77,7 +77,7 @@ def test_mutual_tls_and_a_user_with_a_password_file(tmp_path: Path) -> None:
         with pytest.raises((ssl.SSLError, ConnectionError)):
             ask(ready["address"], b"[AOECHO;]", ssl._create_unverified_context())  # no certificate
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_users_and_roles_from_a_file(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_users_and_roles_from_a_file(tmp_path: Path) -> None:
     users.write_text("roles: {signer: [ECHO]}\nidentities:\n- {name: s, password_file: pw, role: signer}\n")
     with program("--tls-mode", "clear", "--users", str(users)) as (_, ready):
         host, _, port = ready["address"].rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as plain:
+        with socket.create_connection((host, int(port)), timeout=60) as plain:
             plain.sendall(b"[AORKLG;DAs;CHsecret;]")
             assert plain.recv(4096) == b"[AORKLG;ANY;]"
             plain.sendall(b"[AOGPGS;CT6;]")
@@ -98,7 +98,7 @@ def test_the_answers_that_ask_for_a_login_and_the_version_are_settings() -> None
     limits = ("--login-required", "5:WHO ARE YOU", "--session-expired", "6:TOO LATE", "--session-requests", "1")
     with program("--tls-mode", "clear", *told, *limits, "--wrong-passwords", "1") as (_, ready):
         host, _, port = ready["address"].rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as plain:
+        with socket.create_connection((host, int(port)), timeout=60) as plain:
             for request, answer in (
                 (b"[AOECHO;]", b"[AOECHO;MDExcrypt Plus;FW7.1;]"),
                 (b"[AOGPGS;CT6;]", b"[AOERRO;AM5;ANAO;BBWHO ARE YOU;]"),

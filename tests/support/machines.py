@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
@@ -34,17 +35,23 @@ def missing(*programs: str) -> str | None:
 
 
 def root(packages: Sequence[str]) -> Path:
-    """A tar file with the least of this machine's release and these packages; kept in build/ for the next time."""
+    """A tar file with the least of this machine's release and these packages; kept in build/ for the next time.
+
+    Whoever wants one that another test is making waits for it.
+    """
     release = platform.freedesktop_os_release()["VERSION_CODENAME"]
     tar = CACHE / f"{release}-{'-'.join(packages)}.tar"
-    if not tar.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        half = tar.with_suffix(f".{os.getpid()}.tar")
-        subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", release, str(half)],
-            check=True, capture_output=True, text=True, timeout=400,
-        )  # fmt: skip
-        half.rename(tar)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tar.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tar.exists():
+            half = tar.with_suffix(".half.tar")
+            half.unlink(missing_ok=True)
+            subprocess.run(
+                ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", release, str(half)],
+                check=True, capture_output=True, text=True, timeout=400,
+            )  # fmt: skip
+            half.rename(tar)
     return tar
 
 

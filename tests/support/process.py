@@ -40,7 +40,7 @@ class Running:
                 return line
         raise LookupError(name)
 
-    async def until(self, name: str, seconds: float = 10.0) -> dict[str, object]:
+    async def until(self, name: str, seconds: float = 60.0) -> dict[str, object]:
         with trio.fail_after(seconds):
             while True:
                 try:

@@ -96,7 +96,7 @@ class Receiver:
                 yield
             finally:
                 process.terminate()
-                process.wait(20)
+                process.wait(60)
 
 
 def _listens(port: int) -> bool:

@@ -31,7 +31,7 @@ class Disks:
 
         def written(file: AuditFile, data: bytes) -> None:
             if file.path.name in self.hung:
-                self.turns.wait(20)
+                self.turns.wait(60)
             if file.path.name in self.full:
                 raise OSError(28, "No space left on device")
             write(file, data)
