@@ -113,7 +113,8 @@ def troubled() -> FakeProxy:
         operable.device("hsm6", health=Health.PROBATION, behind=True),
     )
     lost = operable.group("vault", operable.device("kms1", in_service=False, health=Health.UNSAFE))
-    proxy = FakeProxy(operable.proxy(operable.group("payments", *devices), lost), react=busy)
+    workers = (operable.worker(1), operable.worker(2, up=False, restarts=3))
+    proxy = FakeProxy(operable.proxy(operable.group("payments", *devices), lost, workers=workers), react=busy)
     proxy.events = eventful()
     return proxy
 
@@ -145,6 +146,7 @@ def test_values_change_live_and_the_theme_stays_as_chosen(tab: Tab) -> None:
     proxy = FakeProxy(react=busy)
     with watched(fake(proxy)) as here:
         page = tab.show(here.url)
+        assert not page.get_by_role("heading", name="Workers").count()  # there is one process
         row = device_row(page, "payments/hsm1")
         expect(row.locator("[data-value=rate]")).to_have_text(re.compile(r"^(1?\d\d)$"))  # 20 in each fifth of a second
         expect(row).to_contain_text("In service")
@@ -169,6 +171,8 @@ def test_axe_finds_nothing_in_both_themes(tab: Tab) -> None:
         tab.show(here.url)
         expect(device_row(page, "payments/hsm2")).to_contain_text("Slow, ")
         expect(device_row(page, "payments/hsm3")).to_contain_text("<b>connection</b> refused")
+        expect(page.locator("[data-worker='1']")).to_contain_text("13 clients, 3 outstanding")
+        expect(page.locator("[data-worker='2']")).to_contain_text("does not run, started again 3 times")
         device_row(page, "payments/hsm2").get_by_role("rowheader").get_by_role("button").click()
         assert axe(page, "dark") == axe(page, "light") == []
         page.get_by_role("button", name="Drain payments/hsm1").click()

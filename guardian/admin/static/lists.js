@@ -97,7 +97,7 @@ export const Listeners = kept(({ listeners }) => html`<section class="panel" ari
 export const Workers = kept(({ workers, now }) => html`<section class="panel" aria-labelledby="h-workers">
   <header><h2 id="h-workers">Workers</h2></header>
   <ul class="rows data">${Object.entries(workers).map(([number, worker]) => html`<li key=${number} data-worker=${number}>
-    <span class="sign" aria-hidden="true">${worker.up ? SIGNS.good : SIGNS.bad}</span>
+    <span class="state ${worker.up ? 'good' : 'bad'}"><span class="sign" aria-hidden="true">${worker.up ? SIGNS.good : SIGNS.bad}</span></span>
     <span class="grow"><strong>${number}</strong> ${worker.up
       ? html`<span class="dim">up ${duration(now - worker.started)}, ${Math.round(worker.memory / 1048576)} MiB</span><br />
         ${plural(worker.connections, 'client')}, ${count(worker.outstanding)} outstanding`
