@@ -62,10 +62,13 @@ class Supervisor:
     async def run(self) -> int:
         """Gives the exit code."""
         code = 0
-        self._log.info("starting", version=version() or "unknown", data_path=data_path(), workers=self._count)
         try:
             async with trio.open_nursery() as nursery:
+                # Before anything is started: a signal in the middle must find its receiver.
                 with trio.open_signal_receiver(*_SIGNALS) as signals:
+                    self._log.info(
+                        "starting", version=version() or "unknown", data_path=data_path(), workers=self._count
+                    )
                     await self._serve(nursery, signals)
                 nursery.cancel_scope.cancel()
         except* (CredentialError, OSError) as group:
@@ -88,7 +91,8 @@ class Supervisor:
         if not self._admin:
             self._admin, self._forget_admin = listen_admin(config.admin)
         bound = await nursery.start(self._serve_admin, whole)
-        await nursery.start(crew.run)
+        if not await self._started(crew, nursery, signals):
+            return
         for unused in self._addresses.close_unused():
             self._log.warning("a socket was handed over that no listener takes", socket=unused)
         whole.state = ProxyState.SERVING
@@ -110,6 +114,23 @@ class Supervisor:
         await self._drain(crew, signals)
         whole.events.tell(Kind.STOP, "guardian", "stopped")
         self._log.info("stopped")
+
+    async def _started(self, crew: Crew, nursery: trio.Nursery, signals: AsyncIterator[int]) -> bool:
+        """Whether all serve: who is told to stop before does not wait for it, and has nobody to drain."""
+        serves = False
+        async with trio.open_nursery() as starting:
+
+            async def listen() -> None:
+                async for number in signals:
+                    if number in (signal.SIGTERM, signal.SIGINT):
+                        self._log.info("stopped before it served")
+                        starting.cancel_scope.cancel()
+
+            starting.start_soon(listen)
+            await nursery.start(crew.run)
+            serves = True
+            starting.cancel_scope.cancel()
+        return serves
 
     async def _serve_admin(self, whole: Whole, *, task_status: trio.TaskStatus[Bind | UnixBind]) -> None:
         try:

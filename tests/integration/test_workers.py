@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from loadtest.simhsm.latency import Constant
 from tests.support.admin_port import ask
 from tests.support.estate import client_tls, configuration, device_tls
 from tests.support.excrypt_client import Closed, ExcryptClient
-from tests.support.process import Running, running
+from tests.support.process import GUARDIAN, Running, running
 from tests.support.service_manager import ServiceManager
 
 ECHO = b"[AOECHO;AGx;]"
@@ -239,3 +240,24 @@ async def test_workers_whose_supervisor_is_killed_answer_what_is_outstanding_and
         await _answered_while(serving, device, clients, signal.SIGKILL)
         await serving.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in serving.pids.values()))
         assert len(serving.lines("the supervisor has ended: this worker drains and ends too")) == 2
+
+
+async def test_who_is_told_to_stop_before_all_serve_stops_at_once(pki: PkiFiles, tmp_path: Path) -> None:
+    path = tmp_path / "guardian.yaml"
+    path.write_text(configuration(pki, {"hsm1": 'address: "127.0.0.1:1", role: primary'}) + "workers: 2\n")
+    process = await trio.lowlevel.open_process([str(GUARDIAN), "run", str(path)], stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = b""
+    try:
+        with trio.fail_after(60):
+            while b'"starting"' not in said:
+                said += await process.stderr.receive_some()
+            process.send_signal(signal.SIGTERM)
+            while part := await process.stderr.receive_some():  # until the last of its workers has ended too
+                said += part
+            assert await process.wait() == 0
+    finally:
+        process.kill()
+        await process.stderr.aclose()
+    assert b"stopped before it served" in said
+    assert b"a worker serves" not in said
