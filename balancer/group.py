@@ -234,6 +234,11 @@ class Group:
     def upstream_lost(
         self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool, ours: bool
     ) -> None:
+        """The connection is gone with these attempts unanswered, oldest first.
+
+        ``misbehaved``: the device sent what no answer can be, rather than just going away. ``ours``: we ended it, for
+        a reason that says nothing about the device.
+        """
         now = self.clock()
         device = upstream.device
         device.upstreams.discard(upstream)
@@ -303,7 +308,8 @@ class Group:
                 passed.append(exchange)
             else:
                 self.send(device, exchange, now)
-        self.queue.put_back(passed)
+        if passed:
+            self.queue.put_back(passed)
 
     def replenished(self, device: Device, now: float) -> None:
         """Its licensed rate gives it room again."""

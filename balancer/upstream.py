@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from config.model import Framing
 
@@ -16,6 +16,7 @@ from .wire.message import answers
 
 if TYPE_CHECKING:
     from .device import Device
+    from .group import Group
     from .owner import Owner
     from .transport.link import Link
 
@@ -25,24 +26,6 @@ _EXCRYPT: Final = Framing.EXCRYPT  # a look into an enum is slow until Python 3.
 
 class WrongOwner(Exception):  # noqa: N818 - named for what was about to happen
     """A request was about to travel on a connection that belongs to somebody else. A fault of ours: never caught."""
-
-
-class UpstreamOwner(Protocol):
-    """Who is told what happens on a connection to a device."""
-
-    def waited(self, seconds: float) -> None:
-        """What was sent had to wait for room."""
-
-    def attempt_answered(self, attempt: Attempt, answer: bytes, now: float) -> None: ...
-
-    def upstream_lost(
-        self, upstream: Upstream, reason: str, attempts: list[Attempt], *, misbehaved: bool, ours: bool
-    ) -> None:
-        """The connection is gone with these attempts unanswered, oldest first.
-
-        ``misbehaved``: the device sent what no answer can be, rather than just going away. ``ours``: we ended it, for
-        a reason that says nothing about the device.
-        """
 
 
 class Upstream(LinkHandler):
@@ -70,7 +53,7 @@ class Upstream(LinkHandler):
     def __init__(
         self,
         device: Device,
-        group: UpstreamOwner,
+        group: Group,
         *,
         framing: Framing,
         longest: int,

@@ -126,15 +126,16 @@ def _what_is_wrong(frame: bytes) -> str:
 def answers(answer: bytes, code: bytes, context: bytes | None) -> bool:
     """Whether this can be the answer to a request of that code and ``AG`` text (None: not compared).
 
-    The code must be the request's or ``ERRO``; where the request had ``AG``, the answer must have the same. Answers
-    are read leniently beyond that: one real answer has two ``AO`` fields.
+    The code must be the request's or ``ERRO``; where the request had ``AG``, the answer's last ``AG`` must be the same:
+    it stands near the end, and is looked for from there. Answers are read leniently beyond that: one real answer has
+    two ``AO`` fields.
     """
     said = answer[_CODE_START:_CODE_END]
     if (said != code and said != ERROR_CODE) or answer[:_CODE_START] != b"[AO" or not _ends_at(answer, _CODE_END):  # noqa: PLR1714
         return False
     if context is None:
         return True
-    start = answer.find(b";AG", _CODE_END) + 3
+    start = answer.rfind(b";AG", _CODE_END) + 3
     end = start + len(context)
     return start > 2 and answer[start:end] == context and _ends_at(answer, end)
 
