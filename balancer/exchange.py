@@ -28,6 +28,7 @@ class Exchange:
 
     __slots__ = (
         "answer",
+        "answered_at",
         "arrived",
         "attempts",
         "bound",
@@ -85,6 +86,7 @@ class Exchange:
         self.relogged = False  # its session's login was repeated for it
         self.tried: tuple[Device, ...] = ()
         self.device: Device | None = None  # whose answer counts; before it comes, the one it was sent to last
+        self.answered_at = 0.0  # when a device's answer was read that ended it; 0: it ended otherwise
         self.device_seconds = 0.0  # how long the device whose answer counts had it
 
     def finish(self, outcome: Outcome, answer: bytes | None) -> None:

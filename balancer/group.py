@@ -201,6 +201,7 @@ class Group:
         if not exchange.finished:
             exchange.device = device
             exchange.device_seconds = now - attempt.sent_at
+            exchange.answered_at = now
             exchange.finish(_DEVICE_ERROR if error else _OK, answer)
 
     def upstream_opened(self, upstream: Upstream, now: float) -> None:

@@ -186,7 +186,7 @@ class Rig:
 
     def _turn(self) -> bool:
         """One batch of the reactor's, then the devices answer; says whether anything happened."""
-        busy = self.reactor.run_batch()
+        busy = self.reactor.run_batch() > 0
         for fd, _ in self._asked.poll(0):
             device = self._devices[fd]
             data = device.recv(_LONGEST)

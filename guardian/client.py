@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Final
 
 from balancer.exchange import Exchange
 from balancer.fair import Share
@@ -22,9 +24,10 @@ from .functions import Rules, Ruling
 from .host import ClientOwner, ClientSettings
 from .route import Route
 
-_OK = Outcome.OK
+_OK: Final = Outcome.OK  # a look into an enum is slow until Python 3.12
 Held = tuple[bytes, bytes, bytes | None]  # a request: its bytes, code and context
-_MUCH_UNSENT = 262_144  # bytes a client may leave untaken before it is read no further
+_MUCH_UNSENT: Final = 262_144  # bytes a client may leave untaken before it is read no further
+_AT_ONCE: Final = 64  # messages that are looked at before others have their turn: some need no device to be answered
 _LONG_CONTEXT = 32_768  # bytes of an AG text that are not repeated where a length must say how long the answer is
 _FORGOTTEN = 5.0  # seconds after its deadline
 _LINGER = 2.0  # seconds for a client to read a last answer
@@ -51,6 +54,7 @@ class Client(LinkHandler):
         self.route = Route(group, identity, self._answered, self._must_end, now, self._login_ended)
         self._owner = owner
         self._group = group
+        self._done: Callable[[Exchange], None] = self._answered  # made once: as an attribute it is made at each look
         self._share = Share()
         self._settings = settings
         self._pipeline = settings.limits.pipeline
@@ -60,6 +64,7 @@ class Client(LinkHandler):
         self._held: Held | None = None  # a request that waits for everything before it to be answered
         self._fence: Exchange | None = None  # nothing after it is looked at before it is answered
         self._taking = False
+        self._resting = False  # others have their turn
         self._ending = False  # nothing more is taken; the connection ends when everything owed is answered
         self._gone = False
         self._paused = False
@@ -95,7 +100,8 @@ class Client(LinkHandler):
     @property
     def _stopped(self) -> bool:
         """Whether nothing more is looked at until something is answered."""
-        return self._held is not None or self._fence is not None or len(self._owed) >= self._pipeline
+        waits = self._held is not None or self._fence is not None or self._resting
+        return waits or len(self._owed) >= self._pipeline
 
     # --- the link -----------------------------------------------------------------------------------------------
 
@@ -131,6 +137,10 @@ class Client(LinkHandler):
         self.end()
         return True
 
+    def go_on(self) -> None:
+        self._resting = False
+        self._go_on()
+
     def sent_all(self) -> None:
         self._stuck_since = None
         self._go_on()
@@ -150,6 +160,9 @@ class Client(LinkHandler):
                     break
                 taken += 1
                 self._handle(frame, now)
+                if taken == _AT_ONCE:
+                    self._resting = True
+                    self.link.rest()
         except MessageTooLong:
             self._refuse(Refusal.TOO_LONG, None, now)
         except WireError:
@@ -171,12 +184,14 @@ class Client(LinkHandler):
     def _begin(self, frame: bytes, code: bytes, context: bytes | None, now: float) -> None:
         """Owe an answer to a well-formed request, and see to it that it comes."""
         rules = self.rules
-        ruling = rules.rulings.get(code) or rules.ruling(code)
+        ruling = rules.rulings.get(code)
+        if ruling is None:
+            ruling = rules.ruling(code)
         if not ruling.plain and self._owed and not ruling.blocked and self._fences(ruling, frame):
             self._held = (frame, code, context)
             return
         owner = self.route.owner
-        exchange = Exchange(frame, code, context, ruling.command, owner, self._answered, now, self._share)
+        exchange = Exchange(frame, code, context, ruling.command, owner, self._done, now, self._share)
         self.requests += 1
         self._owed.append(exchange)
         if ruling.plain and owner is None and not self._owner.draining:
@@ -237,9 +252,10 @@ class Client(LinkHandler):
         if self._gone or owed[0] is not exchange:
             return
         try:
-            self._deliver(owed.popleft())
+            now = exchange.answered_at or self._group.clock()
+            self._deliver(owed.popleft(), now)
             while owed and owed[0].finished:
-                self._deliver(owed.popleft())
+                self._deliver(owed.popleft(), now)
             if self._fence is not None and self._fence.finished:
                 self._fence = None
             if self._held is not None and not owed and not self._ending:
@@ -252,7 +268,7 @@ class Client(LinkHandler):
         except Exception as exc:  # noqa: BLE001 - the barrier: it is called from a device's connection
             self._owner.client_fault(self, exc)
 
-    def _deliver(self, exchange: Exchange) -> None:
+    def _deliver(self, exchange: Exchange, now: float) -> None:
         group, link, count = self._group, self.link, exchange.command.count
         answer = exchange.answer
         number = group.delivered = group.delivered + 1
@@ -261,7 +277,7 @@ class Client(LinkHandler):
         if exchange.outcome is _OK:
             count.ok += 1
         else:
-            count.failed(exchange, self.name, number, group.clock())
+            count.failed(exchange, self.name, number, now)
             if exchange.outcome in CLOSES:
                 self._ending = True
             if answer is None or exchange.outcome is Outcome.MALFORMED:
@@ -271,7 +287,7 @@ class Client(LinkHandler):
         link.write(answer if self._excrypt else self._with_length(answer, exchange.context))
         if link.queued - link.taken >= _MUCH_UNSENT and not self._paused:
             self._pause()
-        seconds = group.clock() - exchange.arrived
+        seconds = now - exchange.arrived
         count.duration.record(seconds)
         if seconds > count.slowest:
             count.slower(exchange, seconds, self.name, number)

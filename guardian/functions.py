@@ -119,7 +119,7 @@ class Rules:
         self._sections = sections
         self._table = table
         self._nested = {command.value: where for command, where in nested.items()}
-        self.rulings: Mapping[bytes, Ruling] = {  # of the catalogue's commands, by code
+        self.rulings: dict[bytes, Ruling] = {  # of the catalogue's commands, by code
             command.code: self._decide(command, command.label) for command in table.all if command.known
         }
 

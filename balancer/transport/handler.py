@@ -23,6 +23,9 @@ class LinkHandler:
         """The peer sends no more, and may still read; whether to keep the link, until the handler finishes it."""
         return False
 
+    def go_on(self) -> None:
+        """It asked for that with `Link.rest`: others had their turn."""
+
     def sent_all(self) -> None:
         """What was held back because the peer was slow is now sent."""
         raise NotImplementedError

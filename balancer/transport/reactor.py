@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 _READABLE: Final[int] = select.EPOLLIN
 _EVENTS_PER_POLL: Final = 64
-_POLLS_PER_TURN: Final = 4  # then other trio tasks get a turn, so that one loud client starves nobody
+_EVENTS_PER_TURN: Final = 192  # then other trio tasks get a turn, so that loud clients starve nobody: about 4 ms
+_WAIT: Final = 0.001  # seconds, the least that epoll knows
+_WAITING_PER_TURN: Final = 0.002  # seconds after which a turn waits no more
+_PATIENCE_LOST: Final = 64  # turns without waiting after a wait in vain, at most
 
 
 class Reactor:
@@ -31,9 +34,12 @@ class Reactor:
         self._epoll = select.epoll()
         self._links: dict[int, Link] = {}
         self.to_flush: Final[list[Link]] = []  # have something to send; flushed at the end of the batch, or by `flush`
+        self.resting: list[Link] = []  # go on in the next batch
         self._failed = failed
         self.clock = clock
         self.failures = 0  # exceptions that left a handler
+        self._impatience = 0  # waits in vain, in a row
+        self._not_waiting = 0  # turns still without waiting
         # Where there are other workers: what they did is looked at before a batch, what was done is said after it.
         self.look: Callable[[], None] | None = None
         self.publish: Callable[[], None] | None = None
@@ -70,18 +76,49 @@ class Reactor:
     async def run(self) -> None:
         """Serve until cancelled; links may be closed and flushed after that."""
         while True:
-            await trio.lowlevel.wait_readable(self._epoll.fileno())
-            for _ in range(_POLLS_PER_TURN):
-                if not self.run_batch():
-                    break
+            if self.resting:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+            self._take_turn()
 
     def close(self) -> None:
         """When no link is left."""
         self._epoll.close()
 
-    def run_batch(self) -> bool:
-        """Handle one batch of events; says whether there was any."""
-        ready = self._epoll.poll(0, _EVENTS_PER_POLL)
+    def _take_turn(self) -> None:
+        """Handle what comes, until nothing does or other tasks must have their turn.
+
+        That costs more than a request. So where few clients ask, the answer of a device, or the next request, is waited
+        for here; where such a wait was in vain, not again for a while.
+        """
+        handled = self.run_batch()
+        waits_until = 0.0
+        while handled < _EVENTS_PER_TURN:
+            count = self.run_batch()
+            if not count:
+                now = self.clock()
+                if not waits_until:
+                    waits_until = now + _WAITING_PER_TURN
+                if self._not_waiting or now >= waits_until:
+                    break
+                count = self.run_batch(_WAIT)
+                if not count:
+                    self._impatience += 1
+                    self._not_waiting = min(1 << self._impatience, _PATIENCE_LOST)
+                    return
+                self._impatience = 0
+            handled += count
+        if self._not_waiting:
+            self._not_waiting -= 1
+
+    def run_batch(self, wait: float = 0.0) -> int:
+        """Handle one batch of events; gives their number. ``wait``: seconds for one to come."""
+        rested = self.resting
+        if rested:
+            self.resting = []
+            wait = 0.0
+        ready = self._epoll.poll(wait, _EVENTS_PER_POLL)
         links = self._links
         if self.look is not None and ready:
             self.look()
@@ -96,8 +133,16 @@ class Reactor:
                     link.on_event(events)
             except Exception as exc:  # noqa: BLE001 - the barrier: a fault costs its own link only
                 self._handler_failed(link, exc)
+        count = len(ready)
+        if rested and rested is not self.resting:
+            count += len(rested)
+            for link in rested:
+                try:
+                    link.go_on()
+                except Exception as exc:  # noqa: BLE001 - the barrier: a fault costs its own link only
+                    self._handler_failed(link, exc)
         self.flush()
-        return bool(ready)
+        return count
 
     def _handler_failed(self, link: Link, exc: Exception) -> None:
         self.failures += 1

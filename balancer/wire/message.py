@@ -19,6 +19,8 @@ _TAGS: Final = frozenset([bytes((first, second)) for first in _LETTERS for secon
 _PART: Final = re.compile(rb";(?:BN1[;\]]|CH[^;\]])")
 _MORE: Final = re.compile(rb";BN1[;\]]")
 ERROR_CODE: Final = b"ERRO"
+_LEFT: Final = 0x5B  # the bracket
+_RIGHT: Final = 0x5D
 _CODE_START: Final = 3
 _CODE_END: Final = 7
 _CODE_LENGTH: Final = 4
@@ -38,14 +40,17 @@ def parse_request(frame: bytes) -> tuple[bytes, bytes | None]:
     if inside is None:
         raise Malformed(_what_is_wrong(frame))
     fields = inside.split(b";")
-    head = fields.pop(0)
-    code = _heads.get(head) or _code_of(head)
+    code = _heads.get(fields[0])
     if code is None:
-        raise Malformed(_what_is_wrong(frame))
-    if fields and not fields[-1]:
-        fields.pop()  # the last ";" need not be there
+        code = _code_of(fields[0])
+        if code is None:
+            raise Malformed(_what_is_wrong(frame))
+    count = len(fields)
+    if count > 1 and not fields[-1]:
+        count -= 1  # the last ";" need not be there
     context: bytes | None = None
-    for entry in fields:
+    for place in range(1, count):
+        entry = fields[place]
         tag = entry[:2]
         if tag not in _TAGS:
             raise Malformed(_what_is_wrong(frame))
@@ -89,9 +94,10 @@ def _value_at(message: bytes, start: int) -> bytes:
 
 def _inside(frame: bytes) -> bytes | None:
     """What stands between the brackets; None where these are not the only ones, or a byte is not printable ASCII."""
+    if len(frame) < 2 or frame[0] != _LEFT or frame[-1] != _RIGHT:
+        return None
     inside = frame[1:-1]
-    clean = frame[:1] == b"[" and frame[-1:] == b"]" and inside.translate(_MARKED) == inside
-    return inside if clean else None
+    return inside if inside.translate(_MARKED) == inside else None
 
 
 def _code_of(head: bytes) -> bytes | None:

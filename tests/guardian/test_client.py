@@ -97,12 +97,6 @@ class TestPipeline:
         talk.answer(ask(4))
         assert talk.heard == b"".join(told(n) for n in range(5))
 
-    def test_what_is_answered_in_place_is_bounded_by_nothing_but_what_was_read(self) -> None:
-        talk = Talk(limits=Limits(pipeline=2))
-        talk.say(b"[AOGPKD;]" * 500)
-        assert talk.heard.count(b"FUNCTION BLOCKED") == 500
-        assert talk.link.reading
-
     def test_a_pinned_client_whose_pin_fails_gets_an_answer_to_everything(self) -> None:
         talk = Talk(limits=Limits(pipeline=2), queue=Queue(timeout=1.0))
         talk.say(b"[AORKLG;AG%d;]" * 5 % (0, 1, 2, 3, 4))
@@ -235,3 +229,42 @@ def test_every_end_is_counted_once_by_command_and_outcome() -> None:
     assert counts["ECHO"] == {"ok": 0, Outcome.DEVICE_ERROR.value: 1}
     assert counts["TIME"] == {"ok": 0, Outcome.BLOCKED.value: 1}
     assert counts["other"] == {"ok": 0, Outcome.BLOCKED.value: 1}
+
+
+class TestLoudClients:
+    """Who sends much that needs no device to be answered must not keep the others waiting."""
+
+    def test_so_many_are_looked_at_and_then_others_have_their_turn(self) -> None:
+        talk = Talk()
+        talk.say(b"[AOGPKD;]" * 1000)
+        blocked = b"[AOERRO;AM901;ANAO;BBFUNCTION BLOCKED;]"
+        turns = 1
+        assert talk.heard.count(blocked) <= 64
+        assert not talk.link.reading
+        while talk.link.resting:
+            before = talk.heard.count(blocked)
+            talk.next_batch()
+            assert talk.heard.count(blocked) - before <= 64
+            turns += 1
+        assert talk.heard == blocked * 1000
+        assert turns >= 1000 // 64
+        assert talk.link.reading
+        talk.say(ask(0))
+        talk.answer(ask(0))
+        assert talk.heard.endswith(told(0))
+
+    def test_an_answer_that_comes_meanwhile_changes_nothing_about_that(self) -> None:
+        talk = Talk(limits=Limits(pipeline=500))
+        talk.say(ask(0) + b"[AOGPKD;]" * 200)
+        assert len(talk.owner.blocks) == 63
+        talk.answer(ask(0))
+        assert len(talk.owner.blocks) == 63
+        talk.next_batch()
+        assert len(talk.owner.blocks) == 63 + 64
+
+    def test_who_leaves_while_others_have_their_turn_is_gone(self) -> None:
+        talk = Talk()
+        talk.say(b"[AOGPKD;]" * 200)
+        talk.client.close()
+        talk.next_batch()
+        assert len(talk.owner.blocks) == 64

@@ -42,6 +42,7 @@ class FakeLink:
         self.unsent = 0
         self.sent: list[bytes] = []  # whole writes that left
         self.reading = True
+        self.resting = False
         self.finishing = False
         self._out: deque[bytes] = deque()
 
@@ -67,6 +68,15 @@ class FakeLink:
     @property
     def bytes_sent(self) -> bytes:
         return b"".join(self.sent)
+
+    def rest(self) -> None:
+        self.resting = True
+
+    def go_on(self) -> None:
+        """The next batch."""
+        self.resting = False
+        if self.open:
+            self.handler.go_on()
 
     def pause_reading(self) -> None:
         self.reading = False

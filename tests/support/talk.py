@@ -81,6 +81,10 @@ class Talk:
     def say(self, data: bytes) -> None:
         self.client.received(data, self.group.now)
 
+    def next_batch(self) -> None:
+        """Of the reactor: who rests goes on."""
+        self.link.go_on()
+
     @property
     def heard(self) -> bytes:
         self.link.flush()
