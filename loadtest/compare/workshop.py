@@ -93,6 +93,11 @@ class Workshop:
             self.remarks.append(f"{where}: {run.late_share:.0%} of the requests were sent late by the load generator")
         return run
 
+    def read(self, figure: str, run: Measurement, value: float | None) -> None:
+        """What a run says; nothing where it was not clean, or has no such value."""
+        if run.clean and value is not None:
+            self.readings.add(figure, run.contender, run.round, value)
+
     def tell(self, what: str, turn: int, contender: str, text: str) -> None:
         self.progress(f"{what}, round {turn}, {contender}: {text}")
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from loadtest.compare.__main__ import main, measure_all
 from loadtest.compare.command import find_guardian
 from loadtest.compare.contenders import Contender, NotInstalledError
+from loadtest.compare.figures import CpuUse, Measurement
 from loadtest.compare.haproxy import find_haproxy
 from loadtest.compare.nginx import find_nginx, nginx_config
 from loadtest.compare.page import BEGIN, END
@@ -25,6 +26,25 @@ from loadtest.compare.stage import Stage
 from loadtest.compare.workshop import Effort, Workshop
 from loadtest.native.programs import Programs
 from tests.support.native_load import build_or_skip
+
+IDLE = CpuUse(used=0.1, wanted=0.1)
+RUN = Measurement(
+    contender="ours",
+    clients=8,
+    round=1,
+    requests=1000,
+    errors=0,
+    wrong=0,
+    lost_connections=0,
+    seconds=1.0,
+    p50=1.0,
+    p99=2.0,
+    p999=3.0,
+    proxy=IDLE,
+    generator=IDLE,
+    devices=[],
+    others=0.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +125,14 @@ def test_requests_on_a_killed_device_are_lost_by_those_who_balance_connections(
     assert measure_all(workshop, [named("lost")]), workshop.remarks
     assert workshop.readings.values("lost.killed", "guardian 1x8")[1] == 0
     assert workshop.readings.values("lost.killed", "haproxy")[1] > 0
+
+
+def test_a_run_with_errors_is_no_reading(native_programs: Programs, tmp_path: Path) -> None:
+    workshop = Workshop(programs=native_programs, folder=tmp_path, effort=Effort.quick(), progress=lambda _: None)
+    for turn, errors in ((1, 0), (2, 1)):
+        workshop.read("cpu", attrs.evolve(RUN, round=turn, errors=errors), 5.0)
+    workshop.read("cpu", attrs.evolve(RUN, round=3), None)
+    assert workshop.readings.values("cpu", "ours") == {1: 5.0}
 
 
 def test_who_fails_is_remarked_and_the_others_go_on(native_programs: Programs, tmp_path: Path) -> None:

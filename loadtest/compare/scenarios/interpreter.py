@@ -66,8 +66,7 @@ def _contenders(stage: Stage, other: Path) -> list[tuple[Contender, Contender]]:
 def _measure(workshop: Workshop, stage: Stage, contender: Contender, turn: int) -> float | None:
     """Microseconds per request; None where nothing was answered."""
     measured = workshop.measure("interpreter", stage, contender, workshop.load(CLIENTS), turn)
-    if measured.cost is not None:
-        workshop.readings.add("cpu.interpreter", contender.name, turn, measured.cost)
+    workshop.read("cpu.interpreter", measured, measured.cost)
     return measured.cost
 
 

@@ -26,18 +26,17 @@ def _most(workshop: Workshop, stage: Stage, contender: Contender) -> float:
 
 def _measure(workshop: Workshop, stage: Stage, contenders: Sequence[Contender], share: int, rate: float) -> None:
     load = attrs.evolve(workshop.load(CLIENTS), rate=rate)
-    readings = workshop.readings
     for turn in range(1, workshop.effort.rounds + 1):
         floor = None
         for contender in contenders:
             measured = workshop.measure(f"{share} % load", stage, contender, load, turn)
             figures = {"p50": measured.p50, "p99": measured.p99, "p999": measured.p999}
             for name, value in figures.items():
-                readings.add(f"{name}.{share}", contender.name, turn, value)
+                workshop.read(f"{name}.{share}", measured, value)
             if contender.program is None:
                 floor = measured.p50
             elif floor is not None:
-                readings.add(f"added.{share}", contender.name, turn, max(0.1, measured.p50 - floor))
+                workshop.read(f"added.{share}", measured, max(0.1, measured.p50 - floor))
 
 
 def run(workshop: Workshop) -> None:

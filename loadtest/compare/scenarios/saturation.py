@@ -23,9 +23,8 @@ def run(workshop: Workshop) -> None:
         for turn in range(1, workshop.effort.rounds + 1):
             for contender in contenders:
                 measured = workshop.measure("two workers", stage, contender, workshop.load(CLIENTS), turn)
-                workshop.readings.add("rate.two", contender.name, turn, measured.rate)
-                if measured.cost is not None:
-                    workshop.readings.add("cpu.two", contender.name, turn, measured.cost)
+                workshop.read("rate.two", measured, measured.rate)
+                workshop.read("cpu.two", measured, measured.cost)
 
 
 SCENARIO: Final = Scenario(

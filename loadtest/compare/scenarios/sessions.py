@@ -22,8 +22,7 @@ def run(workshop: Workshop) -> None:
         for turn in range(1, workshop.effort.rounds + 1):
             for contender in contenders:
                 measured = workshop.measure("sessions", stage, contender, load, turn)
-                if measured.cost is not None:
-                    workshop.readings.add("cpu.sessions", contender.name, turn, measured.cost)
+                workshop.read("cpu.sessions", measured, measured.cost)
 
 
 SCENARIO: Final = Scenario(

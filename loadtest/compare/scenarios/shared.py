@@ -20,8 +20,7 @@ def run(workshop: Workshop) -> None:
                 for contender in contenders:
                     what = f"{clients} clients"
                     measured = workshop.measure(what, stage, contender, workshop.load(clients), turn)
-                    if measured.cost is not None:
-                        workshop.readings.add(f"cpu.{clients}", contender.name, turn, measured.cost)
+                    workshop.read(f"cpu.{clients}", measured, measured.cost)
 
 
 SCENARIO: Final = Scenario(

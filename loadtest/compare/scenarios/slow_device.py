@@ -22,8 +22,8 @@ def run(workshop: Workshop) -> None:
                 for contender in contenders:
                     what = f"slow device, {clients} clients"
                     measured = workshop.measure(what, stage, contender, workshop.load(clients), turn)
-                    workshop.readings.add(f"p99.slow.{clients}", contender.name, turn, measured.p99 / 1e3)
-                    workshop.readings.add(f"rate.slow.{clients}", contender.name, turn, measured.rate)
+                    workshop.read(f"p99.slow.{clients}", measured, measured.p99 / 1e3)
+                    workshop.read(f"rate.slow.{clients}", measured, measured.rate)
 
 
 SCENARIO: Final = Scenario(

@@ -23,8 +23,8 @@ def run(workshop: Workshop) -> None:
         for turn in range(1, workshop.effort.rounds + 1):
             for contender in contenders:
                 measured = workshop.measure("uneven", stage, contender, load, turn)
-                workshop.readings.add("rate.uneven", contender.name, turn, measured.rate)
-                workshop.readings.add("p99.uneven", contender.name, turn, measured.p99 / 1e3)
+                workshop.read("rate.uneven", measured, measured.rate)
+                workshop.read("p99.uneven", measured, measured.p99 / 1e3)
 
 
 SCENARIO: Final = Scenario(
