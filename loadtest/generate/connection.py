@@ -65,8 +65,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_changed", "_cutter", "_epoll", "_events", "_login", "_out", "_peer", "_registered", "_rest", "_socket", "fd",
-        "idle_listed", "number", "pending", "since", "state", "tries",
+        "_changed", "_cutter", "_epoll", "_events",  "_out", "_peer", "_registered", "_rest", "_socket", "fd",
+        "idle_listed",
+        "login", "number", "pending", "since", "state", "tries",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +81,7 @@ class Connection:
         """``login``: the RKLG message."""
         self.number = number
         self._peer = peer
-        self._login = None if login is None else peer.framing.wrap(login)
+        self.login = login
         self._epoll = epoll
         self._changed = changed
         self.pending: deque[Pending] = deque()
@@ -205,11 +206,11 @@ class Connection:
             self.close(describe(exc), now)
             return
         self._want(_READ)
-        if self._login is None:
+        if self.login is None:
             self._become(State.READY, now)
         else:
             self._become(State.LOGIN, now)
-            self._out.append(self._login)
+            self._out.append(self._peer.framing.wrap(self.login))
             self.flush(now)
 
     def _secure(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:

@@ -100,7 +100,7 @@ class Crew:
                 reasons.update(ready.events)
             targets = ", ".join(str(target) for target in self._scenario.target)
             why = ", ".join(reason for reason, _ in reasons.most_common(3)) or "no connection in time"
-            raise UnreachableError(f"cannot reach {targets}: {why}")
+            raise UnreachableError(f"no connection to {targets}: {why}")
 
     def run(self, watch: Callable[[Result, float], None], stop: Callable[[], bool]) -> None:
         """Until all is over. ``watch`` is shown the result and the run's seconds, some times a second; ``stop`` is

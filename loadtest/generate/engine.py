@@ -28,6 +28,7 @@ _SETTLING: Final = 0.15  # seconds after the last handshake: TLS 1.3 tells a cli
 LOST: Final = "lost with the connection"
 TIMED_OUT: Final = "no answer in time"
 TOO_SLOW: Final = "not connected in time"
+NOT_TO_BE_TRUSTED: Final = "closed by us after a wrong answer"
 NEVER_SENT: Final = "never sent: no connection was free in time"
 
 
@@ -231,7 +232,7 @@ class Engine:
         else:
             self._tally.failed(failure)
         if failure in WRONGS:
-            connection.close("not to be trusted after a wrong answer", now)
+            connection.close(NOT_TO_BE_TRUSTED, now)
         else:
             self._next_request(connection, now)
 

@@ -22,6 +22,9 @@ class Roster:
         self._by_fd: dict[int, Connection] = {}
         self._closed = deque(self.all)  # to be opened
         self._given_up = 0  # not to be opened again
+        # A login is tried on one connection until it is proven: many wrong ones at once could lock the account.
+        self._proven: set[bytes] = set()
+        self._refused: set[bytes] = set()
         self._idle: deque[Connection] = deque()  # ready with nothing pending; may hold others, which are passed over
         self._partly = deque(self.all)  # in turns, where none is idle
         # Looking at thousands of connections at once would be a late send.
@@ -43,6 +46,8 @@ class Roster:
     def changed(self, connection: Connection) -> None:
         if connection.state is State.READY:
             self.shaking.discard(connection)
+            if connection.login is not None:
+                self._proven.add(connection.login)
         elif connection.state is not State.LOGIN:
             self.shaking.discard(connection)
             self._by_fd.pop(connection.fd, None)
@@ -50,6 +55,8 @@ class Roster:
                 self._closed.append(connection)
             else:
                 self._given_up += 1
+                if connection.login is not None:
+                    self._refused.add(connection.login)
 
     def open_some(self, now: float, *, again: bool) -> None:
         """Open what is closed, a few at a time; ``again``: also what was tried before, when its pause is over."""
@@ -57,13 +64,23 @@ class Roster:
         for _ in range(min(len(closed), AT_ONCE - len(self.shaking))):
             connection = closed.popleft()
             pause = min(_MOST_BACKOFF, _LEAST_BACKOFF * 2 ** min(connection.tries - 1, 10)) if connection.tries else 0.0
-            if (connection.tries and not again) or (connection.since and now - connection.since < pause):
+            if connection.login in self._refused:
+                connection.state = State.GIVEN_UP
+                self._given_up += 1
+                continue
+            too_early = connection.since and now - connection.since < pause
+            if (connection.tries and not again) or too_early or self._tried_by_another(connection.login):
                 closed.append(connection)
                 continue
             self.shaking.add(connection)
             connection.open(now)
             if connection.state is State.CONNECTING:
                 self._by_fd[connection.fd] = connection
+
+    def _tried_by_another(self, login: bytes | None) -> bool:
+        if login is None or login in self._proven:
+            return False
+        return any(connection.login == login for connection in self.shaking)
 
     def free(self, depth: int) -> Connection | None:
         """One that may have one more request, idle ones first."""

@@ -86,7 +86,7 @@ def test_nobody_there_is_said_in_a_line(tmp_path: Path) -> None:
     done = generate("--connect", "127.0.0.1:1", "--tls", "clear", "--rate", "10", folder=tmp_path)
     assert done.returncode == 3
     assert done.stdout == ""
-    assert done.stderr.splitlines()[-1] == "cannot reach 127.0.0.1:1: connection refused"
+    assert done.stderr.splitlines()[-1] == "no connection to 127.0.0.1:1: connection refused"
 
 
 def test_files_that_cannot_be_used_are_said_in_a_line(tmp_path: Path, load_pki: Pki) -> None:

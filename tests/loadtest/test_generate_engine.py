@@ -12,7 +12,7 @@ from config.model import Bind, TlsMode
 from loadtest.generate.answers import DIFFERENT, UNASKED, WRONG
 from loadtest.generate.arrivals import Share, arrivals
 from loadtest.generate.connection import LOGIN_REFUSED
-from loadtest.generate.engine import LOST, NEVER_SENT, TIMED_OUT, Engine
+from loadtest.generate.engine import LOST, NEVER_SENT, NOT_TO_BE_TRUSTED, TIMED_OUT, Engine
 from loadtest.generate.mix import Mix, Template
 from loadtest.generate.result import Result
 from loadtest.generate.scenario import Command, Phase, Scenario, Tls
@@ -121,6 +121,7 @@ def test_failures_are_counted_by_kind(answer: bytes, kind: str) -> None:
     assert result.failures[kind] > 0
     assert result.failed == 10
     assert bool(result.wrong) is (kind == WRONG)
+    assert (result.events.get(NOT_TO_BE_TRUSTED, 0) > 0) is (kind == WRONG), "its connection is not used again"
 
 
 def test_an_answer_that_nobody_asked_for_is_wrong() -> None:
@@ -155,12 +156,26 @@ def test_requests_without_an_answer_time_out_and_their_connection_is_made_again(
     assert result.failures[NEVER_SENT] + result.failures[TIMED_OUT] == result.failed
 
 
-def test_a_refused_login_is_tried_once_for_each_connection() -> None:
+def test_a_refused_login_is_tried_once_and_by_nobody_else() -> None:
+    """Three wrong passwords in a row lock an account on some devices."""
+
+    def answer(request: bytes) -> bytes:
+        return b"[AORKLG;ANN;]" if b"DAwrong" in request else b"[AORKLG;ANY;]" if b"RKLG" in request else request
+
+    with moody_device(answer) as device:
+        result = run(opened(device.port, 50, 0.2, connections=8), logins=(b"[AORKLG;DAwrong;]", b"[AORKLG;DAright;]"))
+        assert device.asked == 1 + 4 + 10
+    assert result.events == {LOGIN_REFUSED: 1}
+    assert result.ready[0].connected == 4
+    assert result.answered == 10
+
+
+def test_where_every_login_is_refused_nothing_is_sent() -> None:
     with moody_device(lambda _: b"[AORKLG;ANN;]") as device:
-        result = run(opened(device.port, 50, 0.5, connections=3), logins=(b"[AORKLG;DAme;CHwrong;]",))
-        assert device.asked == 3
-    assert result.events == {LOGIN_REFUSED: 3}
+        result = run(opened(device.port, 50, 0.2, connections=3), logins=(b"[AORKLG;DAme;CHwrong;]",))
+        assert device.asked == 1
     assert result.ready[0].connected == 0
+    assert result.failures == {NEVER_SENT: 10}
 
 
 def test_each_connection_logs_in_with_the_next_of_the_users() -> None:
