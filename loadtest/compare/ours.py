@@ -45,10 +45,11 @@ def _files(credentials: Credentials) -> str:
 
 @attrs.frozen(kw_only=True)
 class Extras:
-    """What is not as it usually is: YAML of ``limits`` of the listener and of ``balancing`` of the group."""
+    """What is not as it usually is: YAML of ``limits`` of the listener, of ``balancing`` and ``queue`` of the group."""
 
     limits: str = "{}"
     balancing: str = "{}"
+    queue: str = "{}"
 
 
 def guardian_config(
@@ -75,6 +76,7 @@ groups:
   - name: devices
     type: hsm
     balancing: {extras.balancing}
+    queue: {extras.queue}
     tls: {{mode: mutual, {upstream}, verify: name}}
     functions: {{mode: enforce, allow: ["*"], block: [TIME, GPKD]}}
     devices:

@@ -24,7 +24,7 @@ from loadtest.native.programs import BuildError, LoadError, build
 from .cell import Cell, Trouble, simulate
 from .policies import PRODUCTS, Name
 
-_SECONDS: Final = 0.002  # that a healthy device takes for a request
+_SECONDS: Final = 0.02  # that a healthy device takes for a request: so long that waiting for a core adds little
 _AT_ONCE: Final = 4
 _FROM_SOURCES: Final = (sys.executable, "-c", "from guardian.cli import main; main()")
 
@@ -35,7 +35,7 @@ def _device(factor: int) -> tuple[str, ...]:
 
 @click.command()
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 100))
-@click.option("--seconds", default=4.0, show_default=True, type=click.FloatRange(0.5, 600.0), help="Of each run.")
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.5, 600.0), help="Of each run.")
 @click.option("--sources", is_flag=True, help="Run the sources here instead of what is installed.")
 def main(rounds: int, seconds: float, *, sources: bool) -> None:
     """p99 of the real proxy by policy, one of three devices ten times slower, 16 and 64 clients."""
@@ -90,7 +90,7 @@ def _simulated(policy: Name, clients: int) -> float:
         service=_SECONDS,
         variation=0.0,
         parallel=_AT_ONCE,
-        seconds=20.0,
+        seconds=120.0,
         warmup=5.0,
     )
     return simulate(cell).quantiles["99"]
