@@ -53,8 +53,10 @@ class Stage:
         name: str = "",
         command: Sequence[str | Path] = (),
         extras: Extras | None = None,
+        connections: int = 0,
     ) -> Contender:
-        use = DeviceUse.of(pipeline)
+        """``connections``: to each device; 0: as many as `DeviceUse.of` says."""
+        use = DeviceUse.of(pipeline, connections)
         return start_guardian(
             self.processes,
             self.folder,

@@ -26,6 +26,9 @@ from .policies import PRODUCTS, Name
 
 _SECONDS: Final = 0.02  # that a healthy device takes for a request: so long that waiting for a core adds little
 _AT_ONCE: Final = 4
+# To each device: so many that nobody waits for one. Else all are always busy with 64 clients, each request goes to
+# whoever has room, and no policy decides anything.
+_CONNECTIONS: Final = 32
 _FROM_SOURCES: Final = (sys.executable, "-c", "from guardian.cli import main; main()")
 
 
@@ -69,6 +72,7 @@ def _measured(workshop: Workshop, policies: Sequence[Name], command: Sequence[st
             policy: stage.guardian(
                 command=command,
                 name=policy.value,
+                connections=_CONNECTIONS,
                 extras=Extras(balancing=f"{{policy: {PRODUCTS[policy].value}}}"),
             )
             for policy in policies
@@ -90,6 +94,7 @@ def _simulated(policy: Name, clients: int) -> float:
         service=_SECONDS,
         variation=0.0,
         parallel=_AT_ONCE,
+        connections=_CONNECTIONS,
         seconds=120.0,
         warmup=5.0,
     )
