@@ -87,6 +87,7 @@ def start_haproxy(
     _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
     connections = min(4096, (allowed - 100) // 2) if allowed != resource.RLIM_INFINITY else 4096
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
+        listener.setblocking(False)
         config = folder / "haproxy.cfg"
         config.write_text(
             haproxy_config(

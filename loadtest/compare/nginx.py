@@ -87,6 +87,7 @@ def start_nginx(
     nginx = find_nginx()
     module = _stream_module(nginx)
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
+        listener.setblocking(False)  # nginx takes it as it is; of two workers one would wait in accept for ever
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         config = folder / "nginx.conf"
         config.write_text(
