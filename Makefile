@@ -57,6 +57,11 @@ compare: setup
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)
 
+# What users would see at a rate: make generate ARGS='--connect 127.0.0.1:9100 --rate 500 ...'; ARGS=--help says more.
+.PHONY: generate
+generate: setup
+	@$(BIN)/python -m loadtest.generate $(ARGS)
+
 # p99 of requests with a hundred scrapes a second and twenty dashboards, and without, in turns; wants a quiet machine.
 .PHONY: onlookers
 onlookers: setup

@@ -83,8 +83,9 @@ def _tiles(result: Result, top: float) -> list[str]:
         ("p99.9", p999, ""),
         ("longest", duration(result.total.most), ""),
         (f"failed: {result.error_share:.2%}", f"{result.failed:,}", " red" if result.failed else ""),
-        ("late sends", f"{result.late:,}", ""),
     ]
+    if result.scenario.loop == "open":  # a closed loop has no moments to be late for
+        tiles.append(("late sends", f"{result.late:,}", ""))
     width = (_WIDTH - 64 - 8 * (len(tiles) - 1)) / len(tiles)
     parts = []
     for number, (name, figure, kind) in enumerate(tiles):

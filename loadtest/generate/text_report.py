@@ -33,7 +33,9 @@ def describe_phase(phase: Phase, loop: str) -> str:
             parts.append(f"{phase.burst:,} at once" + (f" each {phase.every:g} s" if phase.every is not None else ""))
         said = " and ".join(parts)
     else:
-        said = "all clients" if phase.clients is None else f"{phase.clients:,} clients"
+        said = (
+            "all clients" if phase.clients is None else f"{phase.clients:,} client{'' if phase.clients == 1 else 's'}"
+        )
         said += f" to {phase.to_clients:,}" if phase.to_clients is not None else ""
     return f"{said} for {phase.duration:g} s{'' if phase.measured else ' (warm-up)'}"
 
