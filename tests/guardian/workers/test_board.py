@@ -138,8 +138,10 @@ class TestPlace:
         places[0].look()
         assert (ours.elsewhere, ours.work) == (0, 0.0)
         assert boards[0].workers()[1].beat == 0.0
-        other = device("b")
         places[0].release(ours)
+        assert boards[2].claim(3, b"another device's") == 0, "nobody has the first slot any more"
+        boards[2].release(3, 0)
+        other = device("b")
         Place(boards[1], 2).enlist("x", other)
         begin(places[0], ours)
         Place(boards[1], 2).look()

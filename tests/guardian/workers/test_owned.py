@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import attrs
 import pytest
 
+from balancer.intents import Intent, intent_line
 from config.model import Config, Group, Writes
 from guardian.journal import JournalError, open_journal, open_memory
 from guardian.journal_file import Owners
@@ -39,6 +41,8 @@ def handed(owners: Owners) -> Owners:
 def test_every_worker_opens_each_journal_and_nobody_else_does(tmp_path: Path) -> None:
     asked = config(payments=tmp_path / "writes.journal", issuing=None)
     owners = open_owners(asked)
+    with pytest.raises(JournalError, match="in use by another process"):
+        open_journal(tmp_path / "writes.journal")
     workers = [Journals(handed(owners), together=True).of(asked, {}) for _ in range(3)]
     for journals in workers:
         for journal in journals.values():
@@ -55,6 +59,28 @@ def test_every_worker_opens_each_journal_and_nobody_else_does(tmp_path: Path) ->
         open_journal(tmp_path / "writes.journal")
     let_go(owners)
     open_journal(tmp_path / "writes.journal").close()
+
+
+def test_a_worker_that_was_alone_hears_at_once_of_the_writes_of_one_that_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owners = open_owners(config(payments=None))
+    first = Journals(handed(owners), together=True).of(config(payments=None), {})["payments"]
+    assert first is not None
+    first.look()
+    now = time.monotonic()
+    monkeypatch.setattr("guardian.journal.time.monotonic", lambda: now + 10.0)  # alone for long
+    first.look()
+    second = Journals(handed(owners), together=True).of(config(payments=None), {})["payments"]
+    assert second is not None
+    intent = Intent(number=1, code="GPKA", digest="", slot=None, devices=("a",), at=0.0)
+    os.write(second._file.fd, intent_line(intent))
+    assert second._turns.try_take()
+    first.look()
+    assert first.begun_elsewhere == 1
+    second.close()
+    first.close()
+    let_go(owners)
 
 
 def test_what_is_in_memory_outlives_all_workers(tmp_path: Path) -> None:

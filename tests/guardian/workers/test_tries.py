@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import pytest
 from hypothesis import settings
@@ -14,6 +14,7 @@ from balancer.login import LoginTries
 from guardian.workers import tries as module
 from guardian.workers.board import Board, make_board
 from guardian.workers.tries import SharedTries
+from tests.support.core import Asked, FakeGroup
 
 MOST, WINDOW = 3, 60.0
 
@@ -141,3 +142,26 @@ class Together(RuleBasedStateMachine):
 
 TestTogether = Together.TestCase
 TestTogether.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+
+
+class _Elsewhere(LoginTries):
+    """Another process has a try of that identity under way, as long as `busy`."""
+
+    busy = True
+
+    def begin(self, identity: Hashable, most: int, window: float, now: float) -> bool | None:
+        return None if self.busy else super().begin(identity, most, window, now)
+
+
+def test_a_login_that_another_worker_holds_up_goes_when_that_one_is_answered() -> None:
+    fake = FakeGroup().ready()
+    fake.group.sessions.tries = tries = _Elsewhere()
+    gone: list[float] = []
+    asked: list[Asked] = []
+    exchange = fake.exchange(b"[AORKLG;]", asked)
+    fake.group.sessions.begin_login("vault-1", exchange, gone.append, fake.now)
+    fake.wait(0.1)
+    assert gone == []
+    tries.busy = False
+    fake.wait(0.1)
+    assert gone == [fake.now]
