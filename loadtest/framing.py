@@ -23,7 +23,9 @@ class Framing(enum.Enum):
 
     def wrap(self, message: bytes) -> bytes:
         """A message as it travels. Raises OverflowError when it is too long for its header."""
-        return len(message).to_bytes(self.header, "big") + message if self.header else message
+        if self is Framing.EXCRYPT:
+            return message
+        return len(message).to_bytes(self.header, "big") + message
 
 
 @attrs.define(eq=False)

@@ -35,7 +35,7 @@ class State(enum.Enum):
     GIVEN_UP = "given up"  # its login was refused: trying on could lock the account
 
 
-@attrs.frozen
+@attrs.define(eq=False)  # a frozen one takes three times as long to make
 class Pending:
     """A request that was sent. Moments in seconds of the loop's clock."""
 

@@ -82,7 +82,9 @@ def _requests(result: Result) -> list[str]:
     asked = ""
     if result.scenario.loop == "open" and result.measured_seconds:
         asked = f" of {result.due / result.measured_seconds:,.0f}/s that arrived"
-    lines = [f"{result.answered:,} right answers in {result.measured_seconds:g} s: {result.rate:,.0f}/s{asked}"]
+    lines = [
+        f"{result.answered:,} right answers in {round(result.measured_seconds, 1):g} s: {result.rate:,.0f}/s{asked}"
+    ]
     if result.failed:
         lines.append(f"{result.failed:,} requests failed: {result.error_share:.2%}")
     else:
