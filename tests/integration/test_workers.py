@@ -98,18 +98,18 @@ class Crew:
 
 @asynccontextmanager
 async def crew(
-    pki: PkiFiles, folder: Path, device: SimulatedDevice, environment: Mapping[str, str]
+    pki: PkiFiles, folder: Path, device: SimulatedDevice, environment: Mapping[str, str], more: str = ""
 ) -> AsyncIterator[Crew]:
-    """Two workers before one device."""
+    """Two workers before one device. ``more``: YAML for the end of the file."""
     async with trio.open_nursery() as nursery:
         await nursery.start(device.serve)
         entry = f'address: "127.0.0.1:{device.port}", role: primary, connections: 4'
         path = folder / "guardian.yaml"
-        path.write_text(configuration(pki, {"hsm1": entry}) + "workers: 2\n")
+        path.write_text(configuration(pki, {"hsm1": entry}) + "workers: 2\n" + more)
         async with running(path, environment=environment) as proxy:
             serving = Crew(proxy, path, client_tls(pki, "vault-1"))
             client = await serving.client()
-            with trio.fail_after(20):  # until each has found the device fit
+            with trio.fail_after(60):  # until each has found the device fit
                 while await client.request(ECHO) != ECHO:
                     await trio.sleep(0.02)
             serving.leave()

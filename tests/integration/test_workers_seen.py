@@ -18,8 +18,10 @@ from trio_websocket import open_websocket
 
 from config.model import Bind
 from guardian.pki import PkiFiles
+from loadtest.simhsm.device import SimulatedDevice
 from tests.integration.test_workers import ECHO, Crew, crew
 from tests.support.admin_port import ask
+from tests.support.estate import device_tls
 from tests.support.excrypt_client import Closed, ExcryptClient
 from tests.support.process import GUARDIAN
 
@@ -125,7 +127,8 @@ async def never_falling(seen: Seen) -> AsyncIterator[None]:
 async def test_all_that_is_seen_and_done_is_of_both_workers(pki: PkiFiles, tmp_path: Path) -> None:
     """One proxy for all of it: three processes take seconds to start."""
     record = tmp_path / "audit.log"
-    async with crew(pki, tmp_path, more=f"audit: {{file: {record}}}\n") as serving:
+    device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
+    async with crew(pki, tmp_path, device, {}, f"audit: {{file: {record}}}\n") as serving:
         seen = Seen(serving)
         clients = await serving.clients_of_all()
         await who_looks_on_sees_both(seen, clients)
