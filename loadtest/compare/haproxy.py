@@ -62,7 +62,7 @@ global
 defaults
     mode tcp
     maxconn {connections}
-    timeout connect 5s
+    timeout connect 20s
     timeout client 60s
     timeout server 60s
     timeout check 2s

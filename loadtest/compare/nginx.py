@@ -66,7 +66,7 @@ stream {{
         ssl_session_tickets {"on" if tickets else "off"};
         ssl_session_cache {"shared:clients:4m" if tickets else "off"};
         proxy_pass devices;
-        proxy_connect_timeout 5s;
+        proxy_connect_timeout 20s;
         proxy_timeout 60s;
         proxy_ssl on;
         proxy_ssl_protocols TLSv1.2 TLSv1.3;

@@ -47,6 +47,7 @@ struct holder {
     unsigned clients, at_once, opening, held;
     uint64_t failed;
     double timeout;
+    bool all_held; /* and told */
     int poller;
     SSL_CTX *context;
     struct connection *connections;
@@ -82,12 +83,13 @@ static struct holder read_options(int count, char **arguments) {
 }
 
 static void lose(struct holder *holder, struct connection *connection) {
-    if (connection->state == HELD)
+    if (holder->all_held)
         fail(EXIT_FAILURE, "a connection that was held open was closed");
+    bool was_held = connection->state == HELD;
     stream_close(&connection->stream);
     connection->state = CLOSED;
     connection->retry = clock_ns() + RETRY_MS * SECOND_NS / 1000;
-    holder->opening--;
+    *(was_held ? &holder->held : &holder->opening) -= 1;
     holder->failed++;
 }
 
@@ -177,6 +179,7 @@ int main(int count, char **arguments) {
     if (holder.poller < 0 || holder.connections == NULL)
         fail(EXIT_FAILURE, "cannot start: %s", strerror(errno));
     open_all(&holder);
+    holder.all_held = true;
     printf("{\"event\": \"held\", \"connections\": %u, \"failed\": %" PRIu64 "}\n", holder.held, holder.failed);
     fflush(stdout);
     while (!stopping)

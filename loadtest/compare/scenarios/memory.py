@@ -15,7 +15,7 @@ from loadtest.compare.workshop import Workshop
 
 from .scenario import Scenario
 
-PATIENCE: Final = 40.0  # seconds for all to be open
+PATIENCE: Final = 60.0  # seconds for all to be open
 SETTLING: Final = 1.0  # seconds from the last answer to the look at memory
 FEW: Final = 4  # handshakes at a time, where there is no burst
 FIRST: Final = 10  # connections opened and closed before, so that what is made once is there
