@@ -65,7 +65,7 @@ class Proxy:
         self.reactor = Reactor(clock, self._handler_failed)
         self._place = place
         if place is not None:
-            self.reactor.look, self.reactor.publish = place.look, place.publish
+            self.reactor.look, self.reactor.publish = place.glance, place.publish
         self._started = time.time()
         self._offered = offered or OfferedSockets()
         self._accepting = True

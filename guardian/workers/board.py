@@ -34,6 +34,7 @@ _ROW_HEAD: Final = 2  # numbers: heartbeat, connections
 _PER_SLOT: Final = 3  # numbers: outstanding, work, pins
 _ALONE: Final = "what other workers have outstanding on a device is not counted"
 _STALE: Final = 1.0  # seconds without a heartbeat, after which a worker is not expected to accept anybody
+_A_WORKERS_PART: Final = 20e-6  # seconds: 20 times as long as it takes to look at one worker with four devices
 _LOCK: Final = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, process
 _TRIES: Final = 200
 _A_TRY: Final = 0.0005  # seconds
@@ -166,6 +167,8 @@ class Place:
         self._placed: list[tuple[int, Device]] = []  # the first of its numbers in a row of them, and the device
         self._slots: dict[Device, int] = {}
         self._said: list[float] = []
+        self._every = board.count * _A_WORKERS_PART  # seconds between looks
+        self._look_at = 0.0
         self._width = 0  # numbers of a row that are in use, as far as we know
         self._write = struct.Struct("@")
         self._at = board.row(number) + _ROW_HEAD * _WORD
@@ -223,6 +226,13 @@ class Place:
             if work != device.work_elsewhere:
                 device.work += work - device.work_elsewhere
                 device.work_elsewhere = work
+
+    def glance(self) -> None:
+        """`look`, unless that was just now: with many workers a look costs more than a small batch."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + self._every
+            self.look()
 
     def publish(self) -> None:
         """Let the others see what we have outstanding."""

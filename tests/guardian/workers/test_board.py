@@ -177,6 +177,20 @@ class TestPlace:
         places[1].look()
         assert theirs.elsewhere == 1
 
+    def test_a_look_is_not_repeated_within_moments(self, places: list[Place], monkeypatch: pytest.MonkeyPatch) -> None:
+        now = 100.0
+        monkeypatch.setattr(module.time, "monotonic", lambda: now)
+        ours, theirs = device("a"), device("a")
+        places[0].enlist("x", ours)
+        places[1].enlist("x", theirs)
+        places[0].glance()
+        begin(places[1], theirs)
+        places[0].glance()
+        assert ours.elsewhere == 0
+        now += 0.001
+        places[0].glance()
+        assert ours.elsewhere == 1
+
 
 class TestClients:
     def test_of_workers_that_accept(self, places: list[Place]) -> None:
