@@ -6,6 +6,7 @@ import time
 from random import Random
 from typing import Any
 
+import attrs
 import pytest
 
 from config.model import Bind, TlsMode
@@ -231,3 +232,27 @@ def test_the_mix_is_told_by_command() -> None:
     assert set(result.latency) == {"ECHO", "random"}
     assert 60 <= result.latency["ECHO"].count <= 90
     assert sum(each.count for each in result.latency.values()) == result.answered == 100
+
+
+@pytest.mark.parametrize("framing", ["length2", "length4"])
+def test_messages_may_have_a_length_before_them(framing: str) -> None:
+    heads = []
+
+    def answer(request: bytes) -> bytes:
+        heads.append(request.partition(b"[")[0])
+        return request
+
+    with moody_device(answer) as device:
+        result = run(opened(device.port, 50, 0.1, framing=framing))
+    assert result.answered == 5
+    assert {int.from_bytes(head, "big") for head in heads} == {len(b"[AOECHO;AG00.00000001;]")}
+    assert {len(head) for head in heads} == {int(framing[-1])}
+
+
+def test_connections_take_the_targets_in_turns() -> None:
+    with moody_device() as one, moody_device() as other:
+        asked = scenario(one.port, (Phase(duration=0.2, rate=100),), connections=4)
+        result = run(attrs.evolve(asked, target=(*asked.target, Bind(host="127.0.0.1", port=other.port))))
+    assert result.answered == 20
+    assert one.asked + other.asked == 20
+    assert min(one.asked, other.asked) > 0
