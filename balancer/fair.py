@@ -82,6 +82,11 @@ class FairQueue:
         self._resent.extendleft(reversed(found))
         self._size += len(found)
 
+    @property
+    def head(self) -> Exchange:
+        """Who is next; there must be one."""
+        return (self._resent or self._turns[0][2].waiting)[0]
+
     def popleft(self, costs: Mapping[bytes, float]) -> Exchange:
         """Take the next; there must be one. ``costs``: seconds that commands usually take where it will be sent."""
         if self._resent:

@@ -1,7 +1,7 @@
 """A group of devices: every request finds its device here, and every end of an exchange passes through here.
 
 Synchronous and free of sockets: connections come in through `upstream_opened`, bytes leave through `Upstream.send`.
-Nothing waits while a device has room: each method that makes room ends by handing it on.
+Nothing waits while a device has room, but for one that is sooner done: who makes room ends by handing it on.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ class Group:
                 return
         # Whoever is queued may not go where there is room now (it failed there): that is no reason to wait too.
         device = self.scheduler.pick(exchange.code, now)
-        if device is not None:
+        if device is not None and not (
+            self.queue and self.scheduler.worth_waiting(device, exchange.code, self.queue, now)
+        ):
             self.send(device, exchange, now)
             return
         if self.hopeless:
@@ -299,6 +301,8 @@ class Group:
             if not exchange.finished:
                 self.send(device, exchange, now)
         if not device.serving or not self.queue:
+            return
+        if self.scheduler.worth_waiting(device, self.queue.head.code, self.queue, now):
             return
         passed: list[Exchange] = []  # resent exchanges that should rather go elsewhere
         while self.queue and device.has_room:

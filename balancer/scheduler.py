@@ -13,9 +13,11 @@ from health.state import Health
 
 from .cost import UNKNOWN_COST
 from .device import Device
+from .fair import FairQueue
 
 _MOST: Final = float("inf")
 _TIE: Final = 0.5  # of one request's work: a difference below that is a tie
+_WORTH: Final = 1.5  # times as long must a device take as the others, to be left alone: costs are rough
 _TRIED_AT_LAST: Final = frozenset({Health.DOWN, Health.EJECTED, Health.PROBATION})
 
 
@@ -143,6 +145,23 @@ class Scheduler:
             self._turn += 1
             best.turn = self._turn
         return best
+
+    def worth_waiting(self, device: Device, code: bytes, queue: FairQueue, now: float) -> bool:
+        """Whether others are done with the queue, which is not empty, sooner than this device with one request.
+
+        A slow device would else be as full as it may be while anything is queued. Nobody waits longer for it than it
+        would have taken here, should the others answer less than they used to.
+        """
+        cost = device.usual.get(code)
+        if not self._by_work or not cost or now - queue.head.arrived >= cost:
+            return False
+        quickest = cost
+        rate = 0.0  # requests a second that the others answer
+        for other in self.serving:
+            if other is not device and other.outstanding and other.work:
+                rate += other.outstanding * other.outstanding / other.work
+                quickest = min(quickest, other.usual.get(code, cost))
+        return rate > 0.0 and cost > _WORTH * (quickest + len(queue) / rate)
 
     def pick_to_keep(self, avoid: Collection[Device]) -> Device | None:
         """The device for a client that stays on it: least outstanding and pinned, over its weight.
