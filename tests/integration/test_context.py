@@ -20,7 +20,7 @@ from tests.support.excrypt_client import Closed, ExcryptClient
 CLIENTS = 16
 # A device this bad would be ejected most of the time; here it is to go on being bad.
 GROUP = """
-    ping: {request: "[AOECHO;AGping;]", interval: 300ms, timeout: 300ms, fall: 3, rise: 1}
+    ping: {request: "[AOECHO;AGping;]", interval: 800ms, timeout: 800ms, fall: 3, rise: 1}
     ejection: {failures: 1000, base: 100ms, max: 200ms}
     slow_start: 0s
     retries: {attempts: 4, attempt_timeout: 1s, budget: 0.5}

@@ -21,7 +21,7 @@ from tests.support.excrypt_client import Closed, ExcryptClient
 from tests.support.naive_pool import NaivePool
 
 CLIENTS = 48
-# What is installed takes a fraction of the time; `make soak` has more for both.
+# What is compiled takes a fraction of the time, and is what users run.
 WANTED = 5_000 if balancer.session.__file__.endswith(".py") else 20_000
 REQUESTS_OF_A_LIFE = 50
 PATIENCE = 15.0  # seconds: more than the proxy may ever take
