@@ -90,7 +90,7 @@ def echoes(whole: Whole) -> int:
 
 @pytest.fixture
 def clock(autojump_clock: trio.testing.MockClock) -> trio.testing.MockClock:
-    autojump_clock.autojump_threshold = 0.02  # what is on its way between two ends must have the time to arrive
+    autojump_clock.autojump_threshold = 0.01  # what is on its way between two ends must have the time to arrive
     return autojump_clock
 
 
@@ -106,8 +106,8 @@ async def test_and_less_often_where_that_holds_them_up(clock: trio.testing.MockC
         worker.shown = attrs.evolve(worker.shown, held_up=0.03)
         await trio.sleep(3)
         worker.asked = 0
-        await trio.sleep(12)
-        assert 3 <= worker.asked <= 4
+        await trio.sleep(7)
+        assert 1 <= worker.asked <= 3
 
 
 async def test_while_somebody_looks_they_are_asked_five_times_a_second_however_many_look(
@@ -117,14 +117,14 @@ async def test_while_somebody_looks_they_are_asked_five_times_a_second_however_m
         worker.asked = 0
 
         async def look() -> None:
-            for _ in range(200):
+            for _ in range(30):
                 await whole.refresh()
                 whole.snapshot()
-                await trio.sleep(0.02)
+                await trio.sleep(0.07)
 
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
-            for _ in range(5):
+            for _ in range(3):
                 nursery.start_soon(look)
         assert 3 * (trio.current_time() - began) <= worker.asked <= 5 * (trio.current_time() - began) + 1
 
