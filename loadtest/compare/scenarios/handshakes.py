@@ -39,7 +39,8 @@ SCENARIO: Final = Scenario(
     note=(
         "Connect, handshake with certificates on both sides, close, without a request; full ones with TLS"
         " 1.3, resumed ones with TLS 1.2, since Guardian gives out no tickets in TLS 1.3. HAProxy and nginx"
-        " open a connection to a device for each client, also before it asks; that is in their figure."
+        " open a connection to a device for each client, also before it asks, unless it is gone by then; that is"
+        " in their figure."
     ),
     figures=[
         Figure(name=f"{mode}.{algorithm}", title=f"{mode}, {key}", unit="/s", digits=0)
