@@ -198,8 +198,10 @@ class Group:
                 self._hand_on(device, now)
                 return
             owner.freed(upstream, now)
-            self._hand_on(device, now)
-            self.likeness.owner_was_answered(device, exchange, now)
+            if self.queue or device.waiting or device.blocked_pins or self.sessions.waiting:
+                self._hand_on(device, now)
+            if exchange.command.fences:  # as all do that change something
+                self.likeness.owner_was_answered(device, exchange, now)
         if not exchange.finished:
             exchange.device = device
             exchange.device_seconds = now - attempt.sent_at

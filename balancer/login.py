@@ -55,6 +55,8 @@ class LoginRules:
 
     def __init__(self, settings: Sessions) -> None:
         self.settings = settings
+        self.max_requests = settings.max_requests  # looked at for each answer
+        self.max_age = settings.max_age
         self._success = {rule.command.encode(): _expected(rule.success) for rule in settings.login}
         self._logout = frozenset(code.encode() for code in settings.logout)
         self._needed = tuple(_expected(expected) for expected in settings.login_needed)

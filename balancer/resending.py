@@ -72,6 +72,8 @@ class Resending:
     def avoided(self, exchange: Exchange) -> tuple[Device, ...]:
         """Where a resent exchange does not go; it may where it failed, if nothing else is in service."""
         tried = exchange.tried
+        if not tried:
+            return tried
         still_asked = exchange.attempts > 0  # by one of them, which need not be asked twice at a time
         return tried if still_asked or any(device not in tried for device in self._scheduler.serving) else ()
 

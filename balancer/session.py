@@ -345,8 +345,8 @@ class Session(Owner):
             self._sessions.send_elsewhere(exchange, upstream.device, now)  # it was refused, so no device has run it
 
     def _worn(self, standing: Standing, now: float) -> bool:
-        settings = self._sessions.rules.settings
-        return standing.requests >= settings.max_requests or now - standing.began >= settings.max_age
+        rules = self._sessions.rules
+        return standing.requests >= rules.max_requests or now - standing.began >= rules.max_age
 
     def look(self, now: float) -> None:
         """Called about every second: close what was not used for long, or is logged in for too long."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from balancer.exchange import Exchange
 from balancer.group import Group
@@ -18,6 +19,7 @@ from balancer.snapshot import Outcome
 from balancer.wire.message import announces_more, continues
 from config.catalogue import Effect
 
+_PINNED: Final = Effect.PINNED  # a look into an enum is slow until Python 3.12
 _NEVER_SEEN = (Outcome.NO_DEVICE, Outcome.BUSY, Outcome.LOGIN_LOST)  # by a device
 _ANSWERED = (Outcome.OK, Outcome.DEVICE_ERROR)
 
@@ -62,7 +64,7 @@ class Route:
         """To the connections it may travel on; ``exchange.owner`` is this route's."""
         group, command, owner = self._group, exchange.command, self.owner
         logs_in = group.logins.is_login(exchange.code)
-        in_parts = command.effect is Effect.PINNED or (command.multipart and continues(exchange.request))
+        in_parts = command.effect is _PINNED or (command.multipart and continues(exchange.request))
         if self._hold is not None and not in_parts and command.private:
             owner = self._stay_on_hold(self._hold)
             exchange.owner = owner
