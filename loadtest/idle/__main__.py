@@ -51,7 +51,7 @@ class _Held:
 @click.command()
 @click.option("--connections", default=10_000, show_default=True, type=click.IntRange(1, 50_000))
 @click.option("--burst", default=1_000, show_default=True, type=click.IntRange(1, 50_000), help="Handshakes at once.")
-@click.option("--limit", default=20.0, show_default=True, help="KiB for a connection, at most.")
+@click.option("--limit", default=30.0, show_default=True, help="KiB for a connection, at most.")
 @click.option("--patience", default=240.0, show_default=True, help="Seconds for all to be open.")
 @click.option("--sources", is_flag=True, help="Run the sources here instead of what is installed.")
 def main(connections: int, burst: int, limit: float, patience: float, *, sources: bool) -> None:
