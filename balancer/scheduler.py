@@ -159,7 +159,7 @@ class Scheduler:
         rate = 0.0  # requests a second that the others answer
         for other in self.serving:
             if other is not device and other.outstanding and other.work:
-                rate += other.outstanding * other.outstanding / other.work
+                rate += other.outstanding * (other.outstanding + other.elsewhere) / other.work
                 quickest = min(quickest, other.usual.get(code, cost))
         return rate > 0.0 and cost > _WORTH * (quickest + len(queue) / rate)
 

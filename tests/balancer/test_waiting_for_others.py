@@ -68,3 +68,13 @@ def test_it_is_asked_where_nobody_else_is_busy() -> None:
     group.lose(next(iter(group["a"].upstreams)))
     freed(group, "b", 0.001)
     assert "b" in [where(group, each) for each in asked]
+
+
+def test_what_other_workers_have_there_does_not_make_a_device_slower() -> None:
+    """It answers us as often as before: what is ours of all that is outstanding there."""
+    group = learnt(0.02)
+    asked = crowd(group, 10)
+    group["a"].elsewhere, group["a"].work_elsewhere = 4, 0.004
+    group["a"].work += 0.004
+    freed(group, "b", 0.001)
+    assert where(group, asked[2]) == "queue"
