@@ -46,7 +46,7 @@ class Apart:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._end()
+        await self._end()  # noqa: ASYNC102 - it is killed, which takes no time
 
     async def render(self, snapshot: ProxySnapshot, version: str, accept: str) -> metrics.Text:
         """Raises `NotRenderedError`. Not cancelled in the middle, which is how it never takes an older answer."""

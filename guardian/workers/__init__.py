@@ -5,5 +5,5 @@ the audit record and the word to the service manager. A worker (`main`) is a `gu
 is started by exec, with descriptors and one variable of the environment (`handing`), and obeys the supervisor's
 `channel` only: it ignores signals, and where that channel ends it drains, and ends.
 
-Workers are counted from 0 in code and from 1 for people.
+Workers are counted from 1.
 """

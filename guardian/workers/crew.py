@@ -119,7 +119,7 @@ class Crew:
             member.kill()
             raise
         finally:
-            how = await member.wait()
+            how = await member.wait()  # noqa: ASYNC102 - shielded there, and soon killed
             del self._channels[member.number]
             self._board.clear(member.number)
             self._seeing.farewell(member.number)
