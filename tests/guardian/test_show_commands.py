@@ -15,6 +15,7 @@ import pytest
 from balancer.snapshot import CommandSnapshot
 from config.diff import Changes
 from config.loader import Loaded, load
+from config.model import Config
 from config.problems import Problem
 from guardian.commands.tail import text
 from guardian.completions import Completions, Observe
@@ -236,8 +237,9 @@ class BusyCompletions(Completions):
 
 
 def busy(requests: int) -> tuple[FakeProxy, BusyCompletions]:
-    proxy = FakeProxy()
-    proxy.completions = completions = BusyCompletions(Talk(), requests)
+    proxy, talk = FakeProxy(), Talk()
+    proxy.config = Config(listeners=(), groups=(talk.group.group.settings,))
+    proxy.completions = completions = BusyCompletions(talk, requests)
     return proxy, completions
 
 

@@ -278,7 +278,7 @@ async def test_no_secret_comes_out_anywhere(pki: PkiFiles, tmp_path: Path) -> No
         await world.ask("POST", "/groups/payments/devices/hsm2/drain")
         await look_at_everything(world)
         (tmp_path / "password").write_bytes(b"not " + KEY_PASSWORD)
-        await reload(world, "interval: 300ms", "interval: 301ms")
+        await reload(world, "interval: 800ms", "interval: 801ms")
         (tmp_path / "password").write_bytes(KEY_PASSWORD)
         await reload(world, "slow_start: 500ms", 'slow_start: "${env:GUARDIAN_CANARY}"')
         await reload(world, "listeners:", 'listenerz: "${env:GUARDIAN_CANARY}"\nlisteners:')

@@ -100,12 +100,12 @@ class Shared:
             await trio.sleep(0.05)
 
     async def watch(self) -> None:
-        """How much devices have outstanding: more often than a request takes."""
+        """How much of clients devices have outstanding, each of whose requests has AG: more often than one takes."""
         while True:
             for device in self.devices.values():
                 recent = list(device.journal.records)[-5 * MOST :]
                 now = sum(
-                    record.outcome is Outcome.ARRIVED and b"AGping" not in record.request and record.code == "ECHO"
+                    record.outcome is Outcome.ARRIVED and b"AG" in record.request and b"AGping" not in record.request
                     for record in recent
                 )
                 self.most = max(self.most, now)

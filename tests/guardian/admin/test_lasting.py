@@ -30,7 +30,7 @@ Talk = Callable[[Request, WebSocketConnection], Awaitable[None]]
 
 
 def with_route(monkeypatch: pytest.MonkeyPatch, *routes: Route) -> None:
-    monkeypatch.setattr(server, "all_routes", lambda proxy, version: [*real(proxy, version), *routes])
+    monkeypatch.setattr(server, "all_routes", lambda *given: [*real(*given), *routes])
 
 
 real = server.all_routes

@@ -165,7 +165,7 @@ async def test_tokens_are_read_again_and_who_lost_theirs_loses_the_stream_too(
         return Response(status=200, content_type="text/plain", stream=chunks())
 
     lines = Route(method="GET", path="/lines", role=Role.VIEW, summary="Lines", handler=handler)
-    monkeypatch.setattr(server, "all_routes", lambda proxy, version: [*all_routes(proxy, version), lines])
+    monkeypatch.setattr(server, "all_routes", lambda *given: [*all_routes(*given), lines])
     admin_server = AdminServer(tokens, read_keys(tokens), FakeProxy(), QUICK)
     async with running(admin_server) as bound:
         assert isinstance(bound, Bind)
