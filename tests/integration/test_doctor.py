@@ -152,6 +152,9 @@ async def test_a_running_proxy_is_asked_first_and_maintenance_is_left_alone(
         assert "beside this one" not in out  # its clock is the same
         assert "the running proxy may open" in out
         on.proxy.set_will("payments", "hsm2", Will.MAINT, Actor(name="me", source="here"))
+        with trio.fail_after(30):  # what was on its way to it has come
+            while on.devices["hsm2"].connections:
+                await trio.sleep(0.005)
         seen = len(on.devices["hsm2"].journal)
         assert await doctor(str(on.config), "--quiet", *admin) == 0
         out = capsys.readouterr().out
