@@ -36,14 +36,32 @@ _BLOCKED: Final = frozenset({"TIME", "GPKD"})  # by the configuration of the com
 @click.option("--delay", default=2000, show_default=True, help="Microseconds a device takes.")
 @click.option("--scrapes", default=100, show_default=True, help="A second.")
 @click.option("--dashboards", default=20, show_default=True)
+@click.option("--workers", default=1, show_default=True, help="Of the proxy; with several a supervisor is looked at.")
 @click.option("--limit", default=1.2, show_default=True, help="Of p99 with, over p99 without.")
-def main(rounds: int, seconds: float, clients: int, delay: int, scrapes: int, dashboards: int, limit: float) -> None:
+def main(
+    rounds: int,
+    seconds: float,
+    clients: int,
+    delay: int,
+    scrapes: int,
+    dashboards: int,
+    workers: int,
+    limit: float,
+) -> None:
     """Measure p99 of requests with and without onlookers, in turns."""
     try:
         programs = build()
         with tempfile.TemporaryDirectory() as folder:
             ratio = _measure(
-                programs, Path(folder), clients, seconds, rounds, delay, scrapes=scrapes, dashboards=dashboards
+                programs,
+                Path(folder),
+                clients,
+                seconds,
+                rounds,
+                delay,
+                scrapes=scrapes,
+                dashboards=dashboards,
+                workers=workers,
             )
     except (BuildError, LoadError, NotInstalledError, ProgramError) as exc:
         raise click.ClickException(str(exc)) from exc
@@ -52,7 +70,16 @@ def main(rounds: int, seconds: float, clients: int, delay: int, scrapes: int, da
 
 
 def _measure(
-    programs: Any, folder: Path, clients: int, seconds: float, rounds: int, delay: int, *, scrapes: int, dashboards: int
+    programs: Any,
+    folder: Path,
+    clients: int,
+    seconds: float,
+    rounds: int,
+    delay: int,
+    *,
+    scrapes: int,
+    dashboards: int,
+    workers: int,
 ) -> float:
     pki = make_pki(folder / "pki")
     commands = sorted(load_catalogue()[0].effect(Effect.READ) - _BLOCKED)
@@ -60,7 +87,7 @@ def _measure(
         command: list[str | Path] = [programs.echo_device, *pki.device.options(), "--delay", str(delay)]
         devices = [processes.start(f"device {i}", command) for i in (1, 2, 3)]
         addresses = [device.first_line(timeout=10) for device in devices]
-        guardian = start_guardian(processes, folder, pki, addresses, DeviceUse.of(1))
+        guardian = start_guardian(processes, folder, pki, addresses, DeviceUse.of(1), workers=workers)
         assert guardian.program is not None, "it was just started"
         admin = _admin_of(folder)
         bench = Bench(processes=processes, closed_loop=programs.closed_loop, client=pki.client, devices=devices)
