@@ -28,7 +28,7 @@ SCENARIO: Final = Scenario(
     title="CPU per request, shared connections",
     note=(
         "Three echo devices that answer at once; each client has one request outstanding (a closed loop)."
-        " `guardian 64x1` has 64 requests outstanding on one connection per device, `guardian 1x8` one on each"
+        " 64x1 has 64 requests outstanding on one connection per device, 1x8 one on each"
         " of 8, the default."
     ),
     figures=[
