@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -50,7 +51,9 @@ def build(folder: Path | None = None) -> Programs:
     # make knows what depends on what by the names it built under, so never name the default folder in another way.
     target = SOURCE / "build" if folder is None else folder
     command = ["make", "-C", str(SOURCE), *([] if folder is None else [f"BUILD={folder}"])]
-    made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    with (SOURCE / "Makefile").open() as makefile:
+        fcntl.flock(makefile, fcntl.LOCK_EX)  # two builds at once would read what the other has half written
+        made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if made.returncode != 0:
         reason = made.stderr.strip()
         hint = "; Debian: apt-get install libssl-dev" if "openssl/" in reason and "No such file" in reason else ""
