@@ -23,7 +23,6 @@ HEAD_LIMIT: Final = 16_384  # bytes of request line and headers
 BODY_LIMIT: Final = 65_536
 _CHUNK: Final = 8_192
 _PIECE: Final = 65_536  # bytes written, and over TLS encrypted, at once
-_NOT_TAKEN: Final = "the client does not take its answer"
 
 
 @attrs.frozen(kw_only=True)
@@ -130,7 +129,7 @@ class Connection:
         if self._unparsed:
             self._unparsed = False
             if isinstance(answer, Response) and answer.whole is not None:
-                await self._write_whole(answer.whole)
+                await self._put(answer.whole)
                 return True
             self._parse(self._seen)
         if isinstance(answer, Conversation):
@@ -168,7 +167,7 @@ class Connection:
                 event = self._http.next_event()
                 if event is h11.NEED_DATA:
                     if self._http.they_are_waiting_for_100_continue:
-                        await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+                        await self._deliver(h11.InformationalResponse(status_code=100, headers=[]))
                     data = await self._stream.receive_some(_CHUNK)
                     if not begun:
                         begun = True
@@ -234,22 +233,7 @@ class Connection:
         if head:
             await self._deliver(start, h11.EndOfMessage())
         else:
-            body = response.body
-            pieces = [h11.Data(data=body[begin : begin + _PIECE]) for begin in range(0, len(body), _PIECE)]
-            if len(pieces) < 2:
-                await self._deliver(start, *pieces, h11.EndOfMessage())
-                return
-            await self._deliver(start, pieces[0])
-            for piece in pieces[1:-1]:  # between two of them requests have their turn
-                await self._deliver(piece)
-            await self._deliver(pieces[-1], h11.EndOfMessage())
-
-    async def _write_whole(self, whole: bytes) -> None:
-        for begin in range(0, len(whole), _PIECE):
-            with self._room.waiting(self._times.write) as scope:
-                await self._stream.send_all(whole[begin : begin + _PIECE])
-            if scope.cancelled_caught:
-                raise trio.BrokenResourceError(_NOT_TAKEN)
+            await self._deliver(start, h11.Data(data=response.body), h11.EndOfMessage())
 
     async def _write_on(self, response: Response, request: Request) -> None:
         """Chunks as they come; nothing else follows on this connection."""
@@ -266,13 +250,15 @@ class Connection:
             await self._linger()
 
     async def _deliver(self, *events: h11.Event) -> None:
-        with self._room.waiting(self._times.write) as scope:
-            await self._send(*events)
-        if scope.cancelled_caught:
-            raise trio.BrokenResourceError(_NOT_TAKEN)
+        await self._put(b"".join(self._http.send(event) or b"" for event in events))
 
-    async def _send(self, *events: h11.Event) -> None:
-        await self._stream.send_all(b"".join(self._http.send(event) or b"" for event in events))
+    async def _put(self, data: bytes) -> None:
+        """In pieces: between two of them requests have their turn."""
+        for begin in range(0, len(data), _PIECE):
+            with self._room.waiting(self._times.write) as scope:
+                await self._stream.send_all(data[begin : begin + _PIECE])
+            if scope.cancelled_caught:
+                raise trio.BrokenResourceError("the client does not take its answer")
 
     async def _linger(self) -> None:
         """Let the client read the answer: a socket closed over unread bytes is reset, and the answer may be lost."""
