@@ -20,11 +20,9 @@ def run(workshop: Workshop) -> None:
     load = attrs.evolve(workshop.load(CLIENTS), busy_every=EVERY)
     with workshop.stage(DEVICE, DEVICE, DEVICE) as stage:
         contenders = [*stage.others(), stage.guardian(64), stage.guardian()]
-        for turn in range(1, workshop.effort.rounds + 1):
-            for contender in contenders:
-                measured = workshop.measure("uneven", stage, contender, load, turn)
-                workshop.read("rate.uneven", measured, measured.rate)
-                workshop.read("p99.uneven", measured, measured.p99 / 1e3)
+        for measured in workshop.in_turns("uneven", stage, contenders, load):
+            workshop.read("rate.uneven", measured, measured.rate)
+            workshop.read("p99.uneven", measured, measured.p99 / 1e3)
 
 
 SCENARIO: Final = Scenario(
