@@ -17,11 +17,13 @@ from loadtest.compare.command import find_guardian
 from loadtest.compare.contenders import Contender, NotInstalledError
 from loadtest.compare.haproxy import find_haproxy
 from loadtest.compare.nginx import find_nginx, nginx_config
+from loadtest.compare.ours import DeviceUse
 from loadtest.compare.page import BEGIN, END
 from loadtest.compare.pki import Pki
 from loadtest.compare.processes import ProgramError
 from loadtest.compare.scenarios import SCENARIOS, Scenario, interpreter, lost, memory
 from loadtest.compare.stage import Stage
+from loadtest.compare.targets import SAFE, TARGETS
 from loadtest.compare.workshop import Effort, Workshop
 from loadtest.native.programs import Programs
 from tests.support.measured import RUN
@@ -48,9 +50,10 @@ def workshop(native_programs: Programs, compare_pki: Pki, tmp_path: Path) -> Wor
 def _quickly_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another nginx in the place of Guardian, which takes a second to start: the scenario is what is tested."""
 
-    def start(stage: Stage, _pipeline: int = 1) -> Contender:
+    def start(stage: Stage, pipeline: int = 1, *, connections: int = 0) -> Contender:
         folder = Path(mkdtemp(dir=stage.folder))  # a running nginx may not have read its configuration yet
-        return attrs.evolve(attrs.evolve(stage, folder=folder).nginx(tickets=True), name="second")
+        name = DeviceUse.of(pipeline, connections).name
+        return attrs.evolve(attrs.evolve(stage, folder=folder).nginx(tickets=True), name=name)
 
     monkeypatch.setattr(Stage, "guardian", start)
 
@@ -82,7 +85,8 @@ def test_a_scenario_measures_every_figure_of_every_proxy(
     measured = [figure.name for figure in scenario.figures if figure.name in workshop.readings]
     assert measured
     for figure in measured:
-        assert {"haproxy", "nginx", "second"} <= set(workshop.readings.contenders([figure]))
+        judged = {target.contender for target in TARGETS if target.figure == figure}
+        assert {"haproxy", "nginx", SAFE} | judged <= set(workshop.readings.contenders([figure]))
     assert not [remark for remark in workshop.remarks if "resumed" in remark], "sessions were resumed"
 
 
