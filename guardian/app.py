@@ -20,8 +20,8 @@ from config.credentials import CredentialError
 from config.loader import Loaded, load
 from config.model import Bind, Config, Shutdown, UnixBind
 
-from .admin.apart import Apart
 from .admin.listening import listen_admin
+from .admin.making import in_processes
 from .admin.server import serve_admin
 from .events import Actor, Kind
 from .handover import Inheritance, Line, inherited
@@ -158,7 +158,7 @@ class _Application:
         proxy = Proxy(offered=self._offered, owners=inheritance.owners if inheritance else None)
         self._proxy = proxy
         proxy.lines_dropped = lambda: self._logs.dropped
-        proxy.intake.hold_back()
+        proxy.hold_back()
         await nursery.start(proxy.run)
         proxy.apply(config, load_catalogue(config.catalogue)[0])
         reloading = proxy.reloading = Reloading(self._path, self._loaded, proxy, self._reloaded, self._manager)
@@ -174,10 +174,10 @@ class _Application:
         proxy.state = ProxyState.SERVING
         if self._predecessor is not None:
             await self._predecessor.become_the_service()  # until then it may end us, as if we had never been
-        proxy.intake.let_in()
+        proxy.let_in()
         gc.collect()
         gc.freeze()  # a full collection then looks only at what came later
-        self._log.info("serving", admin=str(bound), listeners=proxy.intake.addresses)
+        self._log.info("serving", admin=str(bound), listeners=proxy.addresses)
         proxy.events.tell(Kind.START, "guardian", "serving", detail=f"version {version() or 'unknown'}")
         if self._predecessor is None:
             self._manager.ready()
@@ -187,12 +187,12 @@ class _Application:
     async def _serve_admin(self, *, task_status: trio.TaskStatus[Bind | UnixBind]) -> None:
         try:
             with self._admin_scope:
-                async with Apart() as apart:
+                async with in_processes() as making:
                     await serve_admin(
                         self._config.admin,
                         self._proxy,
                         listening=self._admin,
-                        render=apart.render,
+                        making=making,
                         task_status=task_status,
                     )
         finally:
@@ -226,7 +226,7 @@ class _Application:
         """Another process is the service: serve those who are here until they leave, or until that takes too long."""
         settings = self._config.upgrade
         proxy.state = ProxyState.DRAINING
-        proxy.intake.stop_accepting()
+        proxy.stop_accepting()
         self._admin_scope.cancel()
         with trio.move_on_after(_LAST_WORDS):
             await self._admin_ended.wait()  # else an operator could still tell us what the new process does not hear
@@ -235,10 +235,10 @@ class _Application:
         async with trio.open_nursery() as nursery:
             await nursery.start(following.run)
             nursery.start_soon(self._stopped, following, signals, patience)
-            proxy.intake.spread_clients(settings.spread)
+            proxy.spread_clients(settings.spread)
             patience.deadline = trio.current_time() + settings.timeout
             with patience:
-                while proxy.intake.clients or proxy.intake.handshaking or proxy.owed or self._predecessor_lives:
+                while proxy.clients or proxy.handshaking or proxy.owed or self._predecessor_lives:
                     await trio.sleep(_LOOK_EVERY)
             if patience.cancelled_caught and self._predecessor is not None:
                 self._predecessor.stop("the service is stopped")

@@ -40,25 +40,25 @@ class Drain:
         proxy.state = ProxyState.DRAINING
         with self._patience:
             await trio.sleep(settings.drain_notice)
-        proxy.intake.stop_accepting()
+        proxy.stop_accepting()
         end = trio.current_time() + settings.timeout
         if settings.spread and not self._patience.cancelled_caught:
             self._patience = trio.CancelScope(deadline=trio.current_time() + settings.spread)
-            proxy.intake.spread_clients(settings.spread)
+            proxy.spread_clients(settings.spread)
             with self._patience:
-                while proxy.intake.clients or proxy.intake.handshaking:
+                while proxy.clients or proxy.handshaking:
                     await trio.sleep(_LOOK_EVERY)
         self._patience.cancel()
-        proxy.intake.refuse_requests()
+        proxy.refuse_requests()
         self._work.deadline = end
         with self._work:
             while proxy.owed:
                 await trio.sleep(_LOOK_EVERY)
             await trio.sleep(_LAST_WORDS)
-            proxy.intake.end_clients()
+            proxy.end_clients()
             with trio.move_on_after(_LAST_WORDS):
-                while proxy.intake.clients:
+                while proxy.clients:
                     await trio.sleep(_LOOK_EVERY)
         if self._work.cancelled_caught:
             self._log.warning("drain timed out", outstanding=proxy.owed)
-        proxy.intake.close_clients()
+        proxy.close_clients()

@@ -11,7 +11,20 @@ from typing import Final
 
 import guardian
 
+from . import handover, notify
+
 _PACKAGES: Final = Path(guardian.__file__).parent.parent
+_FOR_US_ALONE: Final = frozenset(
+    (
+        handover.VARIABLE,
+        notify.SOCKET,
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+    )
+)
 
 
 def command(module: str) -> list[str]:
@@ -20,9 +33,9 @@ def command(module: str) -> list[str]:
     return [sys.executable, *flags, *["-O"] * sys.flags.optimize, "-m", module]
 
 
-def environment(ours: Mapping[str, str], without: frozenset[str]) -> dict[str, str]:
-    """``ours`` but for what is not meant for it; it finds the same packages as this process."""
-    kept = {name: value for name, value in ours.items() if name not in without}
+def environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """``ours`` but for what our parent says to us alone; it finds the same packages as this process."""
+    kept = {name: value for name, value in ours.items() if name not in _FOR_US_ALONE}
     searched = [each for each in kept.get("PYTHONPATH", "").split(os.pathsep) if each]
     if str(_PACKAGES) not in (*searched, *site.getsitepackages()):
         kept["PYTHONPATH"] = os.pathsep.join((str(_PACKAGES), *searched))

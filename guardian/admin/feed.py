@@ -1,7 +1,7 @@
 """`GET /feed`: the state over a WebSocket, five times a second, made once for all, and only while somebody watches.
 
 There is no task of the feed's own. Whoever wants the next frame first makes it when it is due, and the others get the
-same. A viewer that is slow to take one asks late, gets the newest, and holds nobody up.
+same. A viewer that is slow to take one asks late, gets the newest or the next whole, and holds nobody up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from guardian.installation import data_path
 from guardian.operable import Operable
 
-from .frame import About, Frame, FrameMaker
+from .drawing import Drawn, Sight
+from .frame import About
+from .making import Draw
 from .message import Request, Role
 from .route import Route
 
@@ -30,19 +32,17 @@ _EVENTS: Final = 200  # that a viewer who comes now is told of
 
 
 class Feed:
-    def __init__(self, proxy: Operable, version: str) -> None:
+    def __init__(self, proxy: Operable, version: str, draw: Draw) -> None:
         self._proxy = proxy
         self._about = About(version=version, data_path=data_path())
+        self._draw = draw
         self._turn = trio.Lock()
-        self._threads = trio.CapacityLimiter(1)
-        self._maker: FrameMaker | None = None
         self._viewers = self._come = 0  # those who watch; and who came since nobody did
         self._number = 0
         self._due = 0.0
         self._told = 0  # number of the last event in a frame
-        self._frame: Frame | None = None
-        self._full: str | None = None  # the same frame as text, once somebody needs it
-        self._change = ""
+        self._drawn: Drawn | None = None  # the newest frame, while somebody watches
+        self._whole_wanted = False
 
     def routes(self) -> Sequence[Route]:
         return [
@@ -65,7 +65,7 @@ class Feed:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_until_it_leaves, socket, nursery.cancel_scope)
                 hello = {"name": request.actor.name, "role": request.role.name.lower()}
-                await socket.send_message(_text({"hello": hello}))
+                await socket.send_message(msgspec.json.encode({"hello": hello}).decode())
                 number = 0
                 while True:
                     number, text = await self.after(number)
@@ -83,41 +83,48 @@ class Feed:
         """The number and text of the newest frame, once there is one after ``number``: whole, unless ``number`` was
         the one before it.
         """
-        if self._frame is None or self._number <= number:
+        while True:
+            text = self._text_after(number)
+            if text is not None:
+                return self._number, text
+            if number != self._number:
+                self._whole_wanted = True
             async with self._turn:
-                if self._frame is None or self._number <= number:
+                if self._text_after(number) is None:
                     await trio.sleep_until(self._due)
                     await self._make()
-        if number == self._number - 1 and number > 0:
-            return self._number, self._change
-        if self._full is None:
-            async with self._turn:
-                if self._full is None and self._frame is not None:
-                    self._full = await trio.to_thread.run_sync(_text, self._frame.full, limiter=self._threads)
-        assert self._full is not None, "a frame has been made, and is kept while somebody watches"
-        return self._number, self._full
+
+    def _text_after(self, number: int) -> str | None:
+        if self._drawn is None or self._number <= number:
+            return None
+        return self._drawn.change if 0 < number == self._number - 1 and self._drawn.change else self._drawn.whole
 
     async def _make(self) -> None:
-        """The snapshot is taken on the loop, and everything else done in a thread."""
+        """The snapshot is taken on the loop, and nothing else done there."""
         began = trio.current_time()
-        maker = self._maker = self._maker or FrameMaker(self._about, self._number)
-        snapshot = self._proxy.snapshot()
-        events = list(self._proxy.events.since(0))[-_EVENTS:]
-        fresh, self._told = self._told, events[-1].number if events else 0
-
-        def work() -> tuple[Frame, str]:
-            frame = maker.make(began, time.time(), snapshot, events, fresh)
-            return frame, _text(frame.change)
-
-        frame, self._change = await trio.to_thread.run_sync(work, limiter=self._threads)
-        self._frame, self._full, self._number = frame, None, frame.number
+        events = tuple(self._proxy.events.since(0))[-_EVENTS:]
+        whole, self._whole_wanted = self._whole_wanted, False
+        self._drawn = await self._draw(
+            Sight(
+                about=self._about,
+                before=self._number,
+                anew=self._drawn is None,
+                whole=whole,
+                at=began,
+                wall=time.time(),
+                snapshot=self._proxy.snapshot(),
+                events=events,
+                fresh=self._told,
+            )
+        )
+        self._number += 1
+        self._told = events[-1].number if events else 0
         now = trio.current_time()
         self._due = max(began + EVERY, now + _REST * (now - began))
 
     def _forget(self) -> None:
         """Nobody watches: what is remembered would be old when somebody does."""
-        self._maker = self._frame = self._full = None
-        self._change = ""
+        self._drawn = None
 
 
 async def _until_it_leaves(socket: WebSocketConnection, scope: trio.CancelScope) -> None:
@@ -126,7 +133,3 @@ async def _until_it_leaves(socket: WebSocketConnection, scope: trio.CancelScope)
         while True:
             await socket.get_message()
     scope.cancel()
-
-
-def _text(values: object) -> str:
-    return msgspec.json.encode(values).decode()

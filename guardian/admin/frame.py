@@ -59,9 +59,9 @@ class FrameMaker:
 
     def __init__(self, about: About, number: int = 0) -> None:
         """``number``: of the last frame that somebody else made."""
+        self.number = number  # of the last frame
         self._about = about
         self._past = Past()
-        self._number = number
         self._before: Values = {}
         self._latencies: Latencies | None = None
         self._latencies_at = 0.0
@@ -76,13 +76,13 @@ class FrameMaker:
             self._latencies, self._latencies_at = latencies(now, since), at
         state = view(now, since, self._latencies, self._about)
         self._past.keep(now)
-        self._number += 1
+        self.number += 1
         shown = [(event.number, _event(event)) for event in events]
-        head: Values = {"number": self._number, "at": round(wall, 3)}
+        head: Values = {"number": self.number, "at": round(wall, 3)}
         change = changes(self._before, state)
         self._before = state
         return Frame(
-            number=self._number,
+            number=self.number,
             full={**head, "state": state, "events": [values for _, values in shown]},
             change={**head, "change": change, "events": [values for number, values in shown if number > fresh]},
         )

@@ -32,15 +32,15 @@ import structlog
 from balancer.snapshot import Will
 from guardian.operable import Operable
 
-from .apart import in_a_thread
 from .feed import Feed
 from .learning import Learning
+from .making import Making, Render, in_threads
 from .message import Request, Response, Role, as_json, refusal
 from .openapi import document
 from .page import page_routes
 from .rendering import Renderer
 from .route import Route, Schema
-from .scrapes import Render, Scrapes, takes_gzip
+from .scrapes import Scrapes, takes_gzip
 from .status import device_status, status, unready
 from .tail import TailRoute
 from .views import Views
@@ -67,11 +67,12 @@ _DEVICE: Final[Schema] = {
 }
 
 
-def all_routes(proxy: Operable, version: str, render: Render = in_a_thread) -> Sequence[Route]:
-    """``render``: of metrics."""
+def all_routes(proxy: Operable, version: str, making: Making | None = None) -> Sequence[Route]:
+    """``making``: in threads unless given."""
+    making = making or in_threads()
     routes = [
-        *_Own(proxy, version, render).routes(),
-        *Feed(proxy, version).routes(),
+        *_Own(proxy, version, making.render).routes(),
+        *Feed(proxy, version, making.draw).routes(),
         *page_routes(),
         *Learning(proxy.lessons, proxy.events).routes(),
         *Views(proxy).routes(),

@@ -7,7 +7,7 @@ is compressed once, as Prometheus asks for it: to write hundreds of kilobytes fo
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -17,6 +17,7 @@ from balancer.snapshot import ProxySnapshot
 from guardian import metrics
 
 from .heads import made_whole
+from .making import Render
 from .message import Response
 
 FRESH: Final = 0.25  # seconds: who asks so soon after a rendering was begun gets the same
@@ -24,7 +25,6 @@ STALE: Final = 1.0  # seconds: and nobody gets an older one, however long render
 OLDEST: Final = 2.0  # seconds: while a rendering is made, who asks gets the one before it, unless that is older
 _SHARE: Final = 10.0  # times the CPU time of a rendering until the next: a tenth of a core at most, up to `STALE`
 _VARY: Final = {"Vary": "Accept, Accept-Encoding"}
-Render = Callable[[ProxySnapshot, str, str], Awaitable[metrics.Text]]
 _KINDS: Final = 4  # kept: there are two formats, and what clients make up in `Accept` must not fill the memory
 
 

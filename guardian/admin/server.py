@@ -22,17 +22,16 @@ from guardian.operable import Operable
 from guardian.ready import Ready
 
 from .access import Access, is_loopback
-from .apart import in_a_thread
 from .connection import Connection, Guest, Times
 from .dispatch import Conversation, Dispatcher
 from .keys import ROLES, Keys, read_keys
 from .listening import listen_admin, uid_of_peer
+from .making import Making
 from .message import ANYONE, LOOPBACK, Request, Response, Role, refusal
 from .neighbours import user_at
 from .room import Room
 from .route import Table
 from .routes import all_routes
-from .scrapes import Render
 from .tls import AdminSide
 
 _PATIENT = Times()
@@ -45,11 +44,11 @@ async def serve_admin(
     *,
     times: Times = _PATIENT,
     listening: Sequence[socket.socket] = (),
-    render: Render = in_a_thread,
+    making: Making | None = None,
     task_status: trio.TaskStatus[Bind | UnixBind] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """An `AdminServer` that follows the proxy's reloads; parameters and errors as there."""
-    server = AdminServer(admin, await trio.to_thread.run_sync(read_keys, admin), proxy, times, render)
+    server = AdminServer(admin, await trio.to_thread.run_sync(read_keys, admin), proxy, times, making)
 
     def adopt(ready: Ready) -> None:
         server.adopt(ready.config.admin, ready.keys)
@@ -65,9 +64,9 @@ class AdminServer:
     """Accepts and bounds connections. When there is no room, the one that has waited longest for its client goes."""
 
     def __init__(
-        self, admin: Admin, keys: Keys, proxy: Operable, times: Times = _PATIENT, render: Render = in_a_thread
+        self, admin: Admin, keys: Keys, proxy: Operable, times: Times = _PATIENT, making: Making | None = None
     ) -> None:
-        """``render``: of metrics."""
+        """``making``: as `all_routes` has it."""
         self._admin = admin
         self._keys = keys
         self._times = times
@@ -76,7 +75,7 @@ class AdminServer:
         self._log = structlog.get_logger()
         self._accept_faults = RateLimited()
         self._client_faults = RateLimited()
-        table = Table(all_routes(proxy, version() or "unknown", render))
+        table = Table(all_routes(proxy, version() or "unknown", making))
         self._dispatcher = Dispatcher(table, _access(admin, keys), proxy.events)
 
     def adopt(self, admin: Admin, keys: Keys) -> None:

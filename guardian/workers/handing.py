@@ -11,22 +11,9 @@ from typing import Final
 
 import attrs
 
-from guardian import handover, notify
 from guardian.processes import environment
 
 VARIABLE: Final = "GUARDIAN_WORKER"
-_OF_THE_SUPERVISOR: Final = frozenset(
-    (
-        VARIABLE,
-        handover.VARIABLE,
-        notify.SOCKET,
-        "WATCHDOG_PID",
-        "WATCHDOG_USEC",
-        "LISTEN_FDS",
-        "LISTEN_PID",
-        "LISTEN_FDNAMES",
-    )
-)
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +35,7 @@ class Handing:
             "line": self.line.fileno(),
             "board": self.board,
         }
-        return {**environment(ours, _OF_THE_SUPERVISOR), VARIABLE: json.dumps(said)}
+        return {**environment(ours), VARIABLE: json.dumps(said)}
 
     @property
     def descriptors(self) -> list[int]:

@@ -1,32 +1,24 @@
-"""What a worker shows, as bytes and back, exactly.
-
-A snapshot of 500 devices is a million bytes, and a list of clients may be as long: encoding that takes milliseconds,
-in which nobody else has the interpreter. So what is long is encoded in pieces, in a thread that rests between them.
-"""
+"""What a worker shows, as bytes and back, exactly: long lists as `guardian.packing` has snapshots."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import attrs
 import msgspec
 
-from balancer.snapshot import CommandSnapshot, DeviceSnapshot, GroupSnapshot, ProxySnapshot
+from balancer.snapshot import ProxySnapshot
 from guardian.learning import ClientSeen, LoginSeen
+from guardian.packing import PIECE, encode, packed_snapshot, pieces, unpacked_snapshot
 
 from .learned import Learned
 
 T = TypeVar("T")
 
-_PIECE: Final = 8  # devices or commands, of about 20 µs each
 _LONG_PIECE: Final = 100  # clients or sessions, of about 1 µs each
 SMALL: Final = 40  # devices and commands: below, a thread costs more than it spares
 BIG: Final = 65_536  # bytes that take a millisecond to read
-_REST: Final = 2.0  # times as long as a piece took
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 @attrs.frozen(kw_only=True)
@@ -39,20 +31,14 @@ class Shown:
     held_up: float = 0.0  # seconds that its loop made the snapshot
 
 
-class _Group(msgspec.Struct, array_like=True):
-    head: GroupSnapshot  # without its devices and commands
-    devices: list[msgspec.Raw]  # each a list of some
-    commands: list[msgspec.Raw]
-
-
 class _Shown(msgspec.Struct, array_like=True):
-    head: Shown  # without its groups
-    groups: list[_Group]
+    snapshot: bytes
+    cpu: float
+    memory: int
+    held_up: float
 
 
 _read_shown = msgspec.msgpack.Decoder(_Shown).decode
-_read_devices = msgspec.msgpack.Decoder(tuple[DeviceSnapshot, ...]).decode
-_read_commands = msgspec.msgpack.Decoder(tuple[CommandSnapshot, ...]).decode
 _read_learned = msgspec.msgpack.Decoder(list[tuple[Learned, list[msgspec.Raw], list[msgspec.Raw]]]).decode
 _read_clients = msgspec.msgpack.Decoder(list[ClientSeen]).decode
 _read_logins = msgspec.msgpack.Decoder(list[LoginSeen]).decode
@@ -65,36 +51,19 @@ def size(snapshot: ProxySnapshot) -> int:
 
 
 def packed(shown: Shown, *, unhurried: bool = False) -> bytes:
-    """``unhurried``: rest between pieces. Then it belongs into a thread."""
-    snapshot = shown.snapshot
-    groups = [
-        _Group(
-            attrs.evolve(group, devices=(), commands=()),
-            _pieces(group.devices, _PIECE, unhurried=unhurried),
-            _pieces(group.commands, _PIECE, unhurried=unhurried),
-        )
-        for group in snapshot.groups
-    ]
-    return _encode(_Shown(attrs.evolve(shown, snapshot=attrs.evolve(snapshot, groups=())), groups))
+    """``unhurried``: as `packed_snapshot` has it."""
+    return encode(_Shown(packed_snapshot(shown.snapshot, unhurried=unhurried), shown.cpu, shown.memory, shown.held_up))
 
 
 def unpacked(data: bytes) -> Shown:
     """Raises msgspec.DecodeError for what `packed` has not made."""
     read = _read_shown(data)
-    groups = tuple(
-        attrs.evolve(
-            group.head,
-            devices=tuple(device for piece in group.devices for device in _read_devices(piece)),
-            commands=tuple(command for piece in group.commands for command in _read_commands(piece)),
-        )
-        for group in read.groups
-    )
-    return attrs.evolve(read.head, snapshot=attrs.evolve(read.head.snapshot, groups=groups))
+    return Shown(snapshot=unpacked_snapshot(read.snapshot), cpu=read.cpu, memory=read.memory, held_up=read.held_up)
 
 
 def packed_list(entries: Sequence[object]) -> bytes:
     """Of a long list; for a thread."""
-    return _encode(_pieces(entries, _LONG_PIECE, unhurried=len(entries) > _LONG_PIECE))
+    return encode(pieces(entries, _LONG_PIECE, unhurried=len(entries) > _LONG_PIECE))
 
 
 def unpacked_list(data: bytes, kind: type[T]) -> list[T]:
@@ -105,12 +74,12 @@ def unpacked_list(data: bytes, kind: type[T]) -> list[T]:
 
 def packed_learned(parts: Sequence[Learned]) -> bytes:
     """For a thread."""
-    return _encode(
+    return encode(
         [
             (
                 attrs.evolve(part, clients=[], logins=[]),
-                _pieces(part.clients, 1, unhurried=True),
-                _pieces(part.logins, _PIECE, unhurried=True),
+                pieces(part.clients, 1, unhurried=True),
+                pieces(part.logins, PIECE, unhurried=True),
             )
             for part in parts
         ]
@@ -127,17 +96,3 @@ def unpacked_learned(data: bytes) -> list[Learned]:
         )
         for head, clients, logins in _read_learned(data)
     ]
-
-
-def _pieces(entries: Sequence[object], most: int, *, unhurried: bool) -> list[msgspec.Raw]:
-    found = []
-    for start in _starts(len(entries), most):
-        began = time.perf_counter()
-        found.append(msgspec.Raw(_encode(entries[start : start + most])))
-        if unhurried:
-            time.sleep(_REST * (time.perf_counter() - began))
-    return found
-
-
-def _starts(count: int, most: int) -> Iterable[int]:
-    return range(0, count, most)

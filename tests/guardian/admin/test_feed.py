@@ -14,7 +14,9 @@ from trio_websocket import WebSocketConnection, open_websocket
 
 from config.model import Admin, Bind
 from guardian.admin.access import BEARER_SUBPROTOCOL, SUBPROTOCOL
+from guardian.admin.drawing import Drawn, Sight
 from guardian.admin.feed import EVERY, Feed
+from guardian.admin.making import in_threads
 from guardian.admin.message import Request
 from tests.support.admin_port import ANY_PORT, ask, serving
 from tests.support.operable import FakeProxy
@@ -57,7 +59,7 @@ async def test_a_viewer_hears_who_it_is_then_everything_then_what_changes() -> N
 
 async def test_frames_are_made_once_for_all_and_not_for_nobody() -> None:
     proxy = FakeProxy()
-    feed = Feed(proxy, "1.0")
+    feed = Feed(proxy, "1.0", in_threads().draw)
     seen: list[list[int]] = [[], [], []]
 
     async def watch(numbers: list[int]) -> None:
@@ -78,7 +80,7 @@ async def test_frames_are_made_once_for_all_and_not_for_nobody() -> None:
 
 
 async def test_a_viewer_that_was_slow_gets_the_newest_whole() -> None:
-    feed = Feed(FakeProxy(), "1.0")
+    feed = Feed(FakeProxy(), "1.0", in_threads().draw)
     slow, text = await feed.after(0)
     assert "state" in json.loads(text)
     number = slow
@@ -90,6 +92,23 @@ async def test_a_viewer_that_was_slow_gets_the_newest_whole() -> None:
     assert "state" in json.loads(text)
     newest, text = await feed.after(newest)
     assert "change" in json.loads(text)
+
+
+async def test_a_whole_frame_is_drawn_only_for_who_needs_it() -> None:
+    making, asked = in_threads(), list[bool]()
+
+    async def draw(sight: Sight) -> Drawn:
+        asked.append(sight.whole)
+        return await making.draw(sight)
+
+    feed = Feed(FakeProxy(), "1.0", draw)
+    number = 0
+    for _ in range(3):
+        number, _text = await feed.after(number)
+    newest, text = await feed.after(1)
+    assert "state" in json.loads(text)
+    await feed.after(newest)
+    assert asked == [False, False, False, True, False]  # the first is whole anyway
 
 
 async def test_what_is_old_is_forgotten_when_nobody_watches_any_more() -> None:
@@ -169,7 +188,7 @@ async def test_a_frame_goes_out_to_many_one_after_the_other_and_nobody_skips(
         return work(*args)
 
     monkeypatch.setattr(trio.to_thread, "run_sync", here)
-    feed, screens = Feed(FakeProxy(), "1.0"), [Screen() for _ in range(20)]
+    feed, screens = Feed(FakeProxy(), "1.0", in_threads().draw), [Screen() for _ in range(20)]
     with trio.move_on_after(2.1):
         async with trio.open_nursery() as nursery:
             for screen in screens:

@@ -19,8 +19,8 @@ from balancer.snapshot import (
     WritesSnapshot,
 )
 from config.model import Role
+from guardian import packing
 from guardian.connected import ClientView
-from guardian.workers import messages
 from guardian.workers.messages import (
     SMALL,
     Shown,
@@ -85,7 +85,7 @@ def test_a_proxy_without_anything_comes_back_too(state: ProxyState) -> None:
 
 def test_what_is_large_is_encoded_in_pieces_with_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
-    monkeypatch.setattr(messages.time, "sleep", rests.append)
+    monkeypatch.setattr(packing.time, "sleep", rests.append)
     sent = shown(500)
     assert size(sent.snapshot) > SMALL
     began = time.thread_time()
