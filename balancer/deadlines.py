@@ -8,7 +8,7 @@ from .cost import DECAY_EVERY
 from .exchange import Exchange
 from .exemplar import show_slowest
 from .fair import still_waiting
-from .judgement import compare
+from .judgement import compare, others_could_serve
 from .snapshot import Outcome
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Deadlines:
         """Give devices whose licensed rate was used up their room back, and to those who wait what they wait for."""
         for device in self._group.devices:
             if device.limit == 0 and device.replenished(now):
-                self._group.replenished(device, now)
+                self._group.hand_on(device, now)
 
     def expire(self, now: float) -> None:
         group = self._group
@@ -123,7 +123,7 @@ class Deadlines:
             if not attempt.overdue:
                 attempt.overdue = True
                 device, reason = attempt.device, f"no answer within {settings.retries.attempt_timeout:g} s"
-                device.tracker.request_failed(reason, now, may_eject=self._group.others_could_serve(device))
+                device.tracker.request_failed(reason, now, may_eject=others_could_serve(self._group, device))
                 self._group.changed(device)
             alone_again = exchange.attempts == 1 and not exchange.queued  # the other one was lost
             if not attempt.resent or alone_again:

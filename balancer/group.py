@@ -18,10 +18,9 @@ from .device import Device
 from .exchange import Attempt, Exchange
 from .fair import FairQueue, enter
 from .histogram import Histogram
-from .judgement import judge
+from .judgement import blame, judge
 from .likeness import GroupLikeness, Tell
 from .login import LoginRules
-from .owner import Owner
 from .pins import Pins
 from .resending import Resending
 from .scheduler import Scheduler
@@ -36,7 +35,6 @@ Observer = Callable[[object, Exchange], None]  # observer(client, exchange)
 
 _OK: Final = Outcome.OK  # a look into an enum is slow until Python 3.12
 _DEVICE_ERROR: Final = Outcome.DEVICE_ERROR
-_OF_NO_USE = 1.0  # seconds: a connection lost sooner, with nothing answered, counts as a failed try
 
 
 class Group:
@@ -192,14 +190,14 @@ class Group:
                 upstream.free = True
                 device.free.append(upstream)
             if self.queue or device.waiting or device.blocked_pins or self.sessions.waiting:
-                self._hand_on(device, now)
+                self.hand_on(device, now)
         else:
             if error and owner.takes(attempt, answer, now):
-                self._hand_on(device, now)
+                self.hand_on(device, now)
                 return
             owner.freed(upstream, now)
             if self.queue or device.waiting or device.blocked_pins or self.sessions.waiting:
-                self._hand_on(device, now)
+                self.hand_on(device, now)
             if exchange.command.fences:  # as all do that change something
                 self.likeness.owner_was_answered(device, exchange, now)
         if not exchange.finished:
@@ -219,14 +217,10 @@ class Group:
             device.upstreams.add(upstream)
             upstream.free = True
             device.free.append(upstream)
-            self._hand_on(device, now)
+            self.hand_on(device, now)
         else:
             device.private.add(upstream)
             owner.opened(upstream, now)
-
-    def open_failed(self, owner: Owner, device: Device, now: float) -> None:
-        """A connection that an owner asked for could not be had, or is no longer wanted."""
-        owner.open_failed(device, now)
 
     def adopt(self, upstream: Upstream) -> None:
         """A new shared connection on which something will be sent at once: it is free when that is answered."""
@@ -264,7 +258,7 @@ class Group:
                 bad = "bad_answer" if misbehaved else "timeout" if attempt.overdue else "lost"
                 device.count("abandoned" if ours else bad)
         if not ours:
-            self._blame(upstream, reason, requests, misbehaved=misbehaved, now=now)
+            blame(self, upstream, reason, requests, misbehaved=misbehaved, now=now)
         self.changed(device)
         if owner is not None:
             owner.connection_lost(upstream, attempts, now)
@@ -273,20 +267,9 @@ class Group:
             for attempt in attempts:
                 why = "not_written" if attempt.mark >= touched else "bad_answer" if misbehaved else "lost"
                 self.resending.attempt_failed(attempt, why, now)
-        self._hand_on(device, now)
+        self.hand_on(device, now)
 
-    def _blame(self, upstream: Upstream, reason: str, requests: int, *, misbehaved: bool, now: float) -> None:
-        """A connection was lost by its device's doing, with so many real requests outstanding."""
-        device = upstream.device
-        if not upstream.used and now - upstream.opened < _OF_NO_USE:
-            device.keeper.lost_unused()
-        if requests or misbehaved:
-            device.tracker.request_failed(reason, now, may_eject=self.others_could_serve(device))
-            self.tell("device connection lost", device=device.name, reason=reason, outstanding=requests)
-        elif device.will is not Will.MAINT:
-            device.tracker.doubt()
-
-    def _hand_on(self, device: Device, now: float) -> None:
+    def hand_on(self, device: Device, now: float) -> None:
         """Nobody waits while this device has room."""
         self._sessions_first = not self._sessions_first  # by turns: neither they nor the others starve
         if self._sessions_first and self.sessions.waiting:
@@ -318,10 +301,6 @@ class Group:
         if passed:
             self.queue.put_back(passed)
 
-    def replenished(self, device: Device, now: float) -> None:
-        """Its licensed rate gives it room again."""
-        self._hand_on(device, now)
-
     # --- belief -------------------------------------------------------------------------------------------------
 
     def changed(self, device: Device) -> None:
@@ -350,7 +329,7 @@ class Group:
         if self.scheduler.steady is not steady and steady is not None:
             self._move_waiting(steady, now)
         for member in after:
-            self._hand_on(member, now)
+            self.hand_on(member, now)
 
     def _give_up_bound(self, device: Device) -> None:
         """What waits for this device and no other need not wait: it is not there."""
@@ -373,13 +352,6 @@ class Group:
                 device.waiting.append(exchange)
             elif not exchange.finished:
                 self._submit_to_its_device(exchange, now)
-
-    def others_could_serve(self, device: Device) -> bool:
-        """Whether the group would still serve without this device; if not, it is not ejected."""
-        return any(
-            other is not device and other.wanted and other.health is Health.UP and not other.tracker.suspect
-            for other in self.devices
-        )
 
     def set_will(self, device: Device, will: Will, vouched: bool = True) -> None:
         """The operator's word. `MAINT` closes the device's connections at once; reads go elsewhere, writes are 903.

@@ -112,7 +112,7 @@ class DeviceKeeper:
             while not wait and self._wanted_by:
                 owner = self._wanted_by.pop()
                 if owner.over:
-                    self._group.open_failed(owner, device, self._reactor.clock())
+                    owner.open_failed(device, self._reactor.clock())
                 else:
                     nursery.start_soon(self._open, owner)
             missing = self._target() - len(device.upstreams) - device.dialling
@@ -146,7 +146,7 @@ class DeviceKeeper:
             if owner is None:
                 device.dialling -= 1
             elif upstream is None:
-                self._group.open_failed(owner, device, self._reactor.clock())
+                owner.open_failed(device, self._reactor.clock())
             self._work.set()
         now = self._reactor.clock()
         if upstream is not None and owner is None and not self._target():

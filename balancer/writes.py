@@ -20,7 +20,7 @@ from config.model import Nondeterministic, PrimaryLoss, Writes, WritesMode
 from health.state import Health
 
 from .behind import Behind, Tell
-from .exchange import Exchange
+from .exchange import NEVER, Exchange
 from .intents import DONE, DOUBT, Intent, Mark
 from .session import Session
 from .snapshot import Outcome, Will, WritesSnapshot
@@ -46,7 +46,8 @@ class GroupWrites:
         self._group = group
         self._tell = tell
         self._pumping = False
-        self._waits_for_turn = False
+        self._in_line: Exchange | None = None  # the first of the queue, which waits for the turn of other processes
+        self._in_line_until = 0.0
 
     @property
     def under_way(self) -> bool:
@@ -68,6 +69,7 @@ class GroupWrites:
     def submit(self, exchange: Exchange, now: float) -> None:
         """``exchange`` has its ``deadline`` and ``wait_until``. What was begun is ended without its client too."""
         settings = self._settings
+        exchange.wait_until = min(exchange.wait_until, exchange.deadline)
         alone = not exchange.command.deterministic
         if self._group.settings.writes_mode is WritesMode.REJECT or (
             alone and settings.nondeterministic is Nondeterministic.REJECT
@@ -98,10 +100,14 @@ class GroupWrites:
             in_doubt = Outcome.UNKNOWN if write.have else Outcome.TIMEOUT if write.sent_at else Outcome.BUSY
             write.exchange.finish(in_doubt, None)
         if self.queue:
-            # The first waits for nothing but a verdict on a device, or for other processes.
-            held = None if self.current is not None or self._waits_for_turn else self.queue[0]
-            expired = [each for each in self.queue if now >= each.wait_until and each is not held]
-            self.queue = deque(each for each in self.queue if now < each.wait_until or each is held)
+            first = self.queue[0]
+            if self.current is not None:
+                until = first.wait_until
+            else:  # what it waits for but for other processes, which is a verdict on a device, ends by itself
+                until = self._in_line_until if self._in_line is first else NEVER
+            expired = [each for each in self.queue if now >= (until if each is first else each.wait_until)]
+            if expired:
+                self.queue = deque(each for each in self.queue if now < (until if each is first else each.wait_until))
             for exchange in expired:
                 if not exchange.finished:
                     self._count("not_sent")
@@ -146,20 +152,31 @@ class GroupWrites:
                 exchange = self.queue[0]
                 if not exchange.finished and self._awaited(now, exchange.wait_until):
                     break
-                self._waits_for_turn = not self.behind.journal.take_turn(self._take_turn)
-                if self._waits_for_turn:
+                if not self.behind.journal.take_turn(self._take_turn):
+                    self._wait_in_line(exchange, now)
                     return
+                self._in_line = None
                 self.behind.listen()
                 self.queue.popleft()
                 if not exchange.finished:
                     self._begin(exchange, now)
             if self.current is None:
+                self._in_line = None
                 self.behind.journal.give_turn()
         finally:
             self._pumping = False
 
+    def _wait_in_line(self, exchange: Exchange, now: float) -> None:
+        """Its patience with other processes begins when its own process has nothing before it any more.
+
+        What it has waited before, for writes of its own process or a verdict on a device, it would have waited with
+        one process too, and would then have begun.
+        """
+        if self._in_line is not exchange:
+            self._in_line = exchange
+            self._in_line_until = min(now + self._group.settings.queue.timeout, exchange.deadline)
+
     def _take_turn(self) -> None:
-        self._waits_for_turn = False
         if self.queue and self.current is None:
             self._pump(self._group.clock())
         elif self.current is None:
@@ -219,7 +236,8 @@ class GroupWrites:
         write.first = device
         write.tried.append(device)
         leg = self._leg(write, write.exchange.deadline, now, partial(self._first_ended, write, device))
-        leg.wait_until = min(write.exchange.wait_until, leg.deadline)
+        # Not what is left of its time in the queue: that may have passed while it waited for a verdict or its turn.
+        leg.wait_until = min(now + self._group.settings.queue.timeout, leg.deadline)
         if in_sync(device):
             write.sent_at = now
             self._group.submit_to(device, leg, now)

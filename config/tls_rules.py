@@ -18,11 +18,8 @@ _OWN: Final = ("certificate", "key", "key_password_file")  # what we show of our
 
 def check_listener(tls: Draft, report: Report) -> None:
     """A listener's section: the proxy is the server."""
-    if not tls.known("mode"):
-        return
-    mode = tls.values["mode"]
-    if mode is TlsMode.CLEAR:
-        _nothing_when_clear(tls, report)
+    mode = _mode(tls, report)
+    if mode is None:
         return
     _needs(tls, "certificate", mode, report)
     if mode is TlsMode.MUTUAL:
@@ -36,11 +33,8 @@ def check_listener(tls: Draft, report: Report) -> None:
 def check_device(tls: Draft, report: Report) -> None:
     """A device's section, already merged with its group's: the proxy is the client."""
     normalise_fingerprint(tls, report)
-    if not tls.known("mode"):
-        return
-    mode = tls.values["mode"]
-    if mode is TlsMode.CLEAR:
-        _nothing_when_clear(tls, report)
+    mode = _mode(tls, report)
+    if mode is None:
         return
     if mode is TlsMode.MUTUAL:
         _needs(tls, "certificate", mode, report)
@@ -136,6 +130,17 @@ def _needs(tls: Draft, field: str, mode: TlsMode, report: Report) -> None:
         what = "a list of CA files" if field == "ca" else "a file"
         word = "is empty" if tls.given(field) else "is missing"
         report.error(tls.at(field), f"{word}, mode: {mode.value} needs {what} here")
+
+
+def _mode(tls: Draft, report: Report) -> TlsMode | None:
+    """None where there is nothing more to check: it is clear, or nobody knows."""
+    if not tls.known("mode"):
+        return None
+    mode: TlsMode = tls.values["mode"]
+    if mode is TlsMode.CLEAR:
+        _nothing_when_clear(tls, report)
+        return None
+    return mode
 
 
 def _nothing_when_clear(tls: Draft, report: Report) -> None:

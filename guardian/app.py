@@ -158,7 +158,7 @@ class _Application:
         proxy = Proxy(offered=self._offered, owners=inheritance.owners if inheritance else None)
         self._proxy = proxy
         proxy.lines_dropped = lambda: self._logs.dropped
-        proxy.hold_back()
+        proxy.intake.hold_back()
         await nursery.start(proxy.run)
         proxy.apply(config, load_catalogue(config.catalogue)[0])
         reloading = proxy.reloading = Reloading(self._path, self._loaded, proxy, self._reloaded, self._manager)
@@ -174,10 +174,10 @@ class _Application:
         proxy.state = ProxyState.SERVING
         if self._predecessor is not None:
             await self._predecessor.become_the_service()  # until then it may end us, as if we had never been
-        proxy.let_in()
+        proxy.intake.let_in()
         gc.collect()
         gc.freeze()  # a full collection then looks only at what came later
-        self._log.info("serving", admin=str(bound), listeners=proxy.addresses)
+        self._log.info("serving", admin=str(bound), listeners=proxy.intake.addresses)
         proxy.events.tell(Kind.START, "guardian", "serving", detail=f"version {version() or 'unknown'}")
         if self._predecessor is None:
             self._manager.ready()
@@ -226,7 +226,7 @@ class _Application:
         """Another process is the service: serve those who are here until they leave, or until that takes too long."""
         settings = self._config.upgrade
         proxy.state = ProxyState.DRAINING
-        proxy.stop_accepting()
+        proxy.intake.stop_accepting()
         self._admin_scope.cancel()
         with trio.move_on_after(_LAST_WORDS):
             await self._admin_ended.wait()  # else an operator could still tell us what the new process does not hear
@@ -235,10 +235,10 @@ class _Application:
         async with trio.open_nursery() as nursery:
             await nursery.start(following.run)
             nursery.start_soon(self._stopped, following, signals, patience)
-            proxy.spread_clients(settings.spread)
+            proxy.intake.spread_clients(settings.spread)
             patience.deadline = trio.current_time() + settings.timeout
             with patience:
-                while proxy.clients or proxy.handshaking or proxy.owed or self._predecessor_lives:
+                while proxy.intake.clients or proxy.intake.handshaking or proxy.owed or self._predecessor_lives:
                     await trio.sleep(_LOOK_EVERY)
             if patience.cancelled_caught and self._predecessor is not None:
                 self._predecessor.stop("the service is stopped")

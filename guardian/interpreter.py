@@ -10,5 +10,5 @@ _SWITCH_INTERVAL: Final = 0.0001
 
 
 def share_the_interpreter() -> None:
-    """The loop must not wait for a thread: a scrape is rendered in one, and a snapshot of many clients encoded."""
+    """The loop must not wait for a thread: threads encode what is shown, and of many clients that is much."""
     sys.setswitchinterval(_SWITCH_INTERVAL)

@@ -6,7 +6,6 @@ connections a few times a second.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
@@ -20,25 +19,13 @@ from balancer.group import Group
 from .completions import Completions, Observe
 from .learned import Listed, report
 from .learning import Learning, Life, Who
+from .lesson import Course, LessonState
 
 if TYPE_CHECKING:
     from .client import Client
 
-SHORTEST: Final = 1.0  # seconds
-LONGEST: Final = 86_400.0
 _LOOK: Final = 0.05  # seconds between looks at the devices' connections
 _IDLE: Final = 0.2  # seconds between looks for something to do
-
-
-class LessonState(enum.Enum):
-    NONE = "none"  # nothing was learned yet
-    WATCHING = "watching"
-    DONE = "done"
-    FAILED = "failed"  # by a fault of ours; what was learned until then is there
-
-
-class LessonRunning(Exception):  # noqa: N818 - named for what stands in the way
-    """Somebody is learning already."""
 
 
 @attrs.define(eq=False)
@@ -90,22 +77,14 @@ class Lessons:
         self._completions = completions or Completions(groups)
         self._ends: list[Callable[[], None]] = []  # end the watching
         self._log = structlog.get_logger()
-        self._state = LessonState.NONE
-        self._number = 0
+        self._course = Course(clock)
         self._watched: tuple[_Watched, ...] = ()
-        self._seconds = 0.0
-        self._started = self._ended = 0.0
 
     def start(self, group: str | None, seconds: float) -> None:
         """Watch that group, or all of them, for so long. Raises `LessonRunning`, or LookupError for no such group."""
-        if self._state is LessonState.WATCHING:
-            raise LessonRunning(f"somebody is learning already, for {self._left:.0f} s more")
         groups = self._groups()
-        if group is not None and group not in groups:
-            raise LookupError(f"there is no group {group}")
+        self._course.begin(group, groups, seconds)
         now = self._clock()
-        self._number += 1
-        self._state, self._started, self._ended, self._seconds = LessonState.WATCHING, now, now, seconds
         self._watched = tuple(
             _Watched(found, Learning(), now, _misfits(found))
             for name, found in groups.items()
@@ -115,13 +94,13 @@ class Lessons:
 
     def stop(self) -> None:
         """End before the time; nothing happens where nobody is watching."""
-        if self._state is LessonState.WATCHING:
+        if self._course.watching:
             self._end(LessonState.DONE)
 
     async def run(self) -> None:
         """End lessons when their time is over, whoever asked for them. Until cancelled."""
         while True:
-            watching = self._state is LessonState.WATCHING
+            watching = self._course.watching
             if watching:
                 self._step()
             await trio.sleep(_LOOK if watching else _IDLE)
@@ -129,16 +108,7 @@ class Lessons:
     @property
     def facts(self) -> Mapping[str, object]:
         """How far it is. The rest is for `reporter`."""
-        return {
-            "state": self._state.value,
-            "number": self._number,
-            "for": self._seconds,
-            "watched": round(
-                (self._clock() if self._state is LessonState.WATCHING else self._ended) - self._started, 3
-            ),
-            "left": round(self._left, 3),
-            "requests": sum(watched.learning.requests for watched in self._watched),
-        }
+        return self._course.facts(sum(watched.learning.requests for watched in self._watched))
 
     def reporter(self, listed: Listed = list) -> Callable[[], Mapping[str, object]]:
         """What gives what was learned, by group. It may run in a thread once the lesson has ended."""
@@ -152,17 +122,11 @@ class Lessons:
 
     @property
     def ended(self) -> bool:
-        return self._state in (LessonState.DONE, LessonState.FAILED)
-
-    @property
-    def _left(self) -> float:
-        if self._state is not LessonState.WATCHING:
-            return 0.0
-        return max(0.0, self._started + self._seconds - self._clock())
+        return self._course.ended
 
     def _step(self) -> None:
         try:
-            if self._left <= 0:
+            if self._course.left <= 0:
                 self._end(LessonState.DONE)
                 return
             for watched in self._watched:
@@ -181,12 +145,12 @@ class Lessons:
 
     def _failed(self, exc: Exception) -> None:
         """The kind only: the text of a fault could hold what was being looked at."""
-        if self._state is LessonState.WATCHING:
+        if self._course.watching:
             self._end(LessonState.FAILED)
         self._log.error("learning failed by a fault of the proxy's own", fault=type(exc).__name__)
 
     def _end(self, state: LessonState) -> None:
-        self._state, self._ended = state, self._clock()
+        self._course.end(state, self._clock())
         for end in self._ends:
             end()
         for watched in self._watched:

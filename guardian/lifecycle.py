@@ -40,25 +40,25 @@ class Drain:
         proxy.state = ProxyState.DRAINING
         with self._patience:
             await trio.sleep(settings.drain_notice)
-        proxy.stop_accepting()
+        proxy.intake.stop_accepting()
         end = trio.current_time() + settings.timeout
         if settings.spread and not self._patience.cancelled_caught:
             self._patience = trio.CancelScope(deadline=trio.current_time() + settings.spread)
-            proxy.spread_clients(settings.spread)
+            proxy.intake.spread_clients(settings.spread)
             with self._patience:
-                while proxy.clients or proxy.handshaking:
+                while proxy.intake.clients or proxy.intake.handshaking:
                     await trio.sleep(_LOOK_EVERY)
         self._patience.cancel()
-        proxy.refuse_requests()
+        proxy.intake.refuse_requests()
         self._work.deadline = end
         with self._work:
             while proxy.owed:
                 await trio.sleep(_LOOK_EVERY)
             await trio.sleep(_LAST_WORDS)
-            proxy.end_clients()
+            proxy.intake.end_clients()
             with trio.move_on_after(_LAST_WORDS):
-                while proxy.clients:
+                while proxy.intake.clients:
                     await trio.sleep(_LOOK_EVERY)
         if self._work.cancelled_caught:
             self._log.warning("drain timed out", outstanding=proxy.owed)
-        proxy.close_clients()
+        proxy.intake.close_clients()

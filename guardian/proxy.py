@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from random import Random
@@ -16,7 +15,6 @@ from balancer.group import Group
 from balancer.histogram import Histogram
 from balancer.snapshot import ProxySnapshot, ProxyState, Will
 from balancer.transport.reactor import Reactor
-from balancer.transport.tls import ServerSide
 from balancer.view import group_snapshot
 from config import model
 from config.catalogue import Catalogue
@@ -24,18 +22,16 @@ from config.expiry import revocation_lists
 from config.model import Config
 
 from . import connected
-from .answers import Answers
 from .audit.trail import AuditTrail
 from .completions import Completions
 from .connected import ClientView, SessionView
 from .descriptors import Descriptors, raise_limit
 from .events import Actor, Events
 from .groups import RunningGroup
-from .host import ClientSettings
+from .intake import Intake
 from .journal_file import Owners
 from .journals import Journals, Opened, let_go, share
 from .lessons import Lessons
-from .listener import Listener, Terms
 from .ready import Ready, make_ready
 from .sockets import Offered, OfferedSockets
 from .workers.board import Place
@@ -44,7 +40,6 @@ if TYPE_CHECKING:
     from .reloading import Reloading
 
 _SWEEP = 1.0  # seconds between looks at all clients
-_BEAT = 0.1  # seconds between signs of life to other workers
 
 
 class Proxy:
@@ -68,7 +63,6 @@ class Proxy:
             self.reactor.look, self.reactor.publish = place.glance, place.publish
         self._started = time.time()
         self._offered = offered or OfferedSockets()
-        self._accepting = True
         self._journals = Journals(owners or Owners(), together=place is not None)
         self._log = structlog.get_logger()
         self.events = Events()
@@ -76,8 +70,6 @@ class Proxy:
         self._random = Random()  # noqa: S311 - for jitter only
         self._groups: dict[str, RunningGroup] = {}
         self._former: list[RunningGroup] = []  # taken out, with devices that still have something outstanding
-        self._listeners: dict[str, Listener] = {}  # by bind, or by name where the kernel chose the port
-        self._ending: list[Listener] = []  # taken out, with clients that are still owed an answer
         self.config: Config
         self.reloading: Reloading | None = None  # set by whoever knows the file
         self.certificates: Mapping[str, float] = {}  # file -> when it, or its CRL, ends, Unix time
@@ -88,9 +80,9 @@ class Proxy:
         self.completions = Completions(self._running_groups, clock)
         self.lessons = Lessons(clock, self._running_groups, self.completions)
         self._descriptors = Descriptors(raise_limit(), self._private_connections)
+        self.intake = Intake(self.reactor, self._random, self._descriptors, self.events, self._offered, place)
         self.audit = AuditTrail(self.events, self._refuse_writes)
         self._told_to_refuse = False
-        self._intake: trio.Nursery
         self._keepers: trio.Nursery
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -102,15 +94,10 @@ class Proxy:
                 core.start_soon(self._sweep)
                 core.start_soon(self.lessons.run)
                 core.start_soon(self.audit.run)
-                if self._place is not None:
-                    core.start_soon(self._take_part, self._place)
                 async with trio.open_nursery() as self._keepers:
-                    async with trio.open_nursery() as self._intake:
-                        task_status.started()
-                        await trio.sleep_forever()
-                    await trio.sleep_forever()  # intake has ended, work goes on
+                    await self.intake.run(task_status=task_status)
         finally:
-            self.close_clients()
+            self.intake.close_clients()
             self.reactor.close()
             self.audit.close()
 
@@ -132,7 +119,7 @@ class Proxy:
         journals: Opened = {}
         try:
             journals = self._journals.of(config, self._groups)
-            listeners, fresh = self._listeners_for(config, groups, sides)
+            bound = self.intake.bind(config, groups, sides)
         except OSError:
             let_go(journals, self._groups)
             if audit_file is not None:
@@ -152,13 +139,7 @@ class Proxy:
         self._groups = groups
         self._refuse_writes(self.audit.refusing)
         self.completions.regroup()
-        self._end_listeners(kept=set(listeners.values()))
-        for listener, wanted in zip(listeners.values(), config.listeners, strict=True):
-            running = groups[wanted.group]
-            listener.adopt(self._terms(config, wanted, sides[wanted.name], running), running.group)
-            if listener in fresh and self._accepting:
-                self._intake.start_soon(listener.serve)
-        self._listeners = listeners
+        self.intake.adopt(bound, config, groups, sides)
         self._descriptors.reserve(_for_devices(config))
         self.certificates = ready.certificates
         self._lists = revocation_lists(config)
@@ -186,53 +167,13 @@ class Proxy:
         """
         return share(self._groups)
 
-    def _listeners_for(
-        self, config: Config, groups: Mapping[str, RunningGroup], sides: Mapping[str, ServerSide | None]
-    ) -> tuple[dict[str, Listener], set[Listener]]:
-        """The listeners by where they listen, and which of them are new and have just been bound."""
-        listeners: dict[str, Listener] = {}
-        fresh: set[Listener] = set()
-        try:
-            for settings in config.listeners:
-                place = str(settings.bind) if settings.bind.port else settings.name
-                listener = self._listeners.get(place)
-                if listener is None:
-                    running = groups[settings.group]
-                    terms = self._terms(config, settings, sides[settings.name], running)
-                    listener = Listener(terms, running.group, self.reactor, self._descriptors, self.events, self._place)
-                    listener.bind(self._offered)
-                    fresh.add(listener)
-                listeners[place] = listener
-        except OSError as exc:
-            for listener in fresh:
-                listener.unbind()
-            raise OSError(exc.errno, f"{settings.bind}: {exc.strerror}") from exc
-        return listeners, fresh
-
-    def _terms(self, config: Config, settings: model.Listener, side: ServerSide | None, group: RunningGroup) -> Terms:
-        limit = settings.limits.message
-        client = ClientSettings(
-            framing=settings.framing,
-            limits=settings.limits,
-            answers=Answers(config.errors),
-            longest=min(limit, group.longest_request or limit),
-        )
-        return Terms(settings=settings, tls=side, rules=group.rules, client=client)
-
-    def _end_listeners(self, kept: set[Listener]) -> None:
-        """Those that are no longer wanted: no new clients; the old ones go when they are owed nothing."""
-        for listener in self._listeners.values():
-            if listener not in kept:
-                listener.retire()
-                self._ending.append(listener)
-
     def snapshot(self) -> ProxySnapshot:
         wall_minus_clock = self._wall_minus_clock
         return ProxySnapshot(
             state=self.state,
             started=self._started,
             groups=tuple(group_snapshot(running.group, wall_minus_clock) for running in self._groups.values()),
-            listeners=tuple(listener.snapshot() for listener in self._listeners.values()),
+            listeners=self.intake.snapshot(),
             certificates=dict(self.certificates),
             reloads=dict(self.reloads),
             revocation_lists=self._lists,
@@ -258,11 +199,11 @@ class Proxy:
             running.group.refuses_writes = refuse or self._told_to_refuse
 
     async def clients_now(self) -> list[ClientView]:
-        return await connected.clients(self._all_listeners, self._wall_minus_clock)
+        return await connected.clients(self.intake.all, self._wall_minus_clock)
 
     async def sessions_now(self) -> list[SessionView]:
         groups = [running.group for running in (*self._groups.values(), *self._former)]
-        return await connected.sessions(groups, self._all_listeners, self._wall_minus_clock)
+        return await connected.sessions(groups, self.intake.all, self._wall_minus_clock)
 
     @property
     def _wall_minus_clock(self) -> float:
@@ -279,24 +220,9 @@ class Proxy:
         self._groups[group].set_will(device, will, by, vouched=vouched)
 
     @property
-    def addresses(self) -> dict[str, str]:
-        """Where each listener listens, with its real port, by name."""
-        return {listener.terms.settings.name: listener.bound for listener in self._listeners.values()}
-
-    @property
-    def sockets(self) -> list[tuple[str, socket.socket]]:
-        """What listens, by the listener's name."""
-        return [(listener.terms.settings.name, listener.socket) for listener in self._listeners.values()]
-
-    @property
     def devices(self) -> list[Group]:
         """The groups, as they balance."""
         return [running.group for running in self._groups.values()]
-
-    @property
-    def listeners(self) -> tuple[Listener, ...]:
-        """Those of the configuration."""
-        return tuple(self._listeners.values())
 
     @property
     def in_service(self) -> list[tuple[str, int, int]]:
@@ -308,22 +234,10 @@ class Proxy:
         return found
 
     @property
-    def clients(self) -> int:
-        return sum(len(listener.clients) for listener in self._all_listeners)
-
-    @property
-    def handshaking(self) -> int:
-        return sum(listener.handshaking for listener in self._all_listeners)
-
-    @property
     def owed(self) -> int:
         """How many clients wait for an answer, and groups for the end of a write."""
         writing = sum(running.group.writes.writing for running in (*self._groups.values(), *self._former))
-        return writing + sum(client.busy for listener in self._all_listeners for client in listener.clients)
-
-    def hold_back(self) -> None:
-        """Before the first `apply`: nobody is let in until `let_in`; who comes waits in the sockets."""
-        self._accepting = False
+        return writing + self.intake.owed
 
     def offer(self, sockets: Iterable[Offered], owners: Owners) -> None:
         """What the next configuration may take, bound and opened by another process."""
@@ -334,47 +248,6 @@ class Proxy:
         """What was offered and not taken is closed."""
         self._offered.close()
         self._journals.withdraw()
-
-    def let_in(self) -> None:
-        if not self._accepting:
-            self._accepting = True
-            for listener in self._listeners.values():
-                self._intake.start_soon(listener.serve)
-
-    def stop_accepting(self) -> None:
-        """Nobody new; handshakes that were begun are ended well, and requests served."""
-        for listener in self._all_listeners:
-            listener.stop_accepting()
-
-    def refuse_requests(self) -> None:
-        """From now on they are answered 908."""
-        for listener in self._all_listeners:
-            listener.draining = True
-
-    def spread_clients(self, seconds: float) -> None:
-        """Let go of those that are quiet, at moments spread over so many seconds."""
-        for listener in self._all_listeners:
-            listener.spread_clients(seconds, self._random)
-
-    def end_clients(self) -> None:
-        for listener in self._all_listeners:
-            listener.end_clients()
-        self.reactor.flush()
-
-    def close_clients(self) -> None:
-        for listener in self._all_listeners:
-            listener.close_clients()
-
-    @property
-    def _all_listeners(self) -> tuple[Listener, ...]:
-        return (*self._listeners.values(), *self._ending)
-
-    async def _take_part(self, place: Place) -> None:
-        """Among other workers: say that we are alive, and how many clients we have."""
-        while True:
-            accepting = self._accepting and not all(listener.scope.cancel_called for listener in self.listeners)
-            place.beat(self.reactor.clock(), self._descriptors.taken if accepting else None)
-            await trio.sleep(_BEAT)
 
     async def _tick(self) -> None:
         clock = self.reactor.clock
@@ -398,13 +271,11 @@ class Proxy:
             await trio.sleep(_SWEEP)
             if self._loop_delay is not None:
                 self._loop_delay.fold()
-            for listener in self._all_listeners:
-                listener.sweep(self.reactor.clock())
+            self.intake.sweep(self.reactor.clock())
             for running in self._former:
                 if not running.group.devices:
                     running.keep_journal(None)
             self._former = [running for running in self._former if running.group.devices]
-            self._ending = [listener for listener in self._ending if listener.clients]
             self.reactor.flush()
 
     def _handler_failed(self, exc: BaseException) -> None:

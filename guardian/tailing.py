@@ -47,20 +47,35 @@ class Wanted:
     slower: float = 0.0  # seconds; only what took at least that long
 
 
-class Tail:
-    """Give `observe` to `Completions.watch`; a reader calls `take` now and then, woken by ``wake``."""
+class Backlog:
+    """Lines that wait for a reader, who calls `take` now and then; woken by ``wake`` where none waited before."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.end: Callable[[], None] = lambda: None  # the watching; set by whoever began it
+        self._wake = wake
+        self._lines: deque[Line] = deque()
+        self._lost = 0
+
+    def take(self, most: int) -> tuple[list[Line], int]:
+        """The oldest lines that wait, and how many were lost after the last of all that wait (0 while some remain)."""
+        lines = [self._lines.popleft() for _ in range(min(most, len(self._lines)))]
+        if self._lines:
+            return lines, 0
+        lost, self._lost = self._lost, 0
+        return lines, lost
+
+
+class Tail(Backlog):
+    """Give `observe` to `Completions.watch`."""
 
     def __init__(
         self, wanted: Wanted, clock: Callable[[], float], wall: Callable[[], float], wake: Callable[[], None]
     ) -> None:
         """``clock``: seconds, that of the exchanges. ``wall``: Unix time."""
+        super().__init__(wake)
         self._wanted = wanted
         self._clock = clock
         self._wall = wall
-        self._wake = wake
-        self._lines: deque[Line] = deque()
-        self._lost = 0
-        self.end: Callable[[], None] = lambda: None  # the watching; set by whoever began it
 
     def observe(self, group: str, client: object, exchange: Exchange) -> None:
         """On the data path: cheap where it is not wanted, and where nobody reads."""
@@ -100,14 +115,6 @@ class Tail:
         )
         if len(self._lines) == 1:
             self._wake()
-
-    def take(self, most: int) -> tuple[list[Line], int]:
-        """The oldest lines that wait, and how many were lost after the last of all that wait (0 while some remain)."""
-        lines = [self._lines.popleft() for _ in range(min(most, len(self._lines)))]
-        if self._lines:
-            return lines, 0
-        lost, self._lost = self._lost, 0
-        return lines, lost
 
 
 def _is(client: Client, wanted: str) -> bool:

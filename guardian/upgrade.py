@@ -77,7 +77,7 @@ class Upgrading:
         line, theirs = line_pair()
         with theirs:
             bequest = Bequest(
-                sockets=[*self._proxy.sockets, *(("admin", sock) for sock in self._admin())],
+                sockets=[*self._proxy.intake.sockets, *(("admin", sock) for sock in self._admin())],
                 owners=self._proxy.share_writes(),
                 line=theirs,
             )

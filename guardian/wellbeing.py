@@ -54,7 +54,8 @@ class Wellbeing:
         before: set[str] = set()
         try:
             while True:
-                now = {listener.terms.settings.name for listener in self._proxy.listeners if self._hangs(listener)}
+                listeners = self._proxy.intake.listeners
+                now = {listener.terms.settings.name for listener in listeners if self._hangs(listener)}
                 if not pulse.felt():
                     now.add("the reactor")
                 stuck, before = sorted(now & before), now  # once may be a busy moment

@@ -100,7 +100,7 @@ def server_side(tls: ListenerTls) -> ServerSide | None:
     context.num_tickets = 0
     with _readable(_DH_PARAMETERS) as path:
         context.load_dh_params(path)
-    _show(context, credentials, tls.certificate)
+    _show(context, credentials, tls.certificate, trust)
     if trust is None:
         return ServerSide(context=context, policy=None)
     _believe(context, trust)
@@ -130,7 +130,7 @@ def device_side(tls: DeviceTls, host: str) -> DeviceSide | None:
     context = _context(ssl.PROTOCOL_TLS_CLIENT, tls.min_version)
     context.check_hostname = False  # `DevicePolicy` does, and knows certificates without a SAN
     if credentials is not None and tls.certificate is not None:
-        _show(context, credentials, tls.certificate)
+        _show(context, credentials, tls.certificate, trust)
     if trust is not None:
         _believe(context, trust)
     else:
@@ -147,7 +147,7 @@ def client_context(credentials: Credentials | None, source: Path, trust: Trust |
     context = _context(ssl.PROTOCOL_TLS_CLIENT, "1.2")
     context.check_hostname = False
     if credentials is not None:
-        _show(context, credentials, source)
+        _show(context, credentials, source, trust)
     if trust is not None:
         _believe(context, trust)
     else:
@@ -175,11 +175,16 @@ def _context(protocol: int, min_version: str) -> ssl.SSLContext:
     return context
 
 
-def _show(context: ssl.SSLContext, credentials: Credentials, source: Path) -> None:
-    """Give the context what it shows of itself. Python takes it from files only, and the key must not lie in one."""
+def _show(context: ssl.SSLContext, credentials: Credentials, source: Path, trust: Trust | None) -> None:
+    """Give the context what it shows of itself. Python takes it from files only, and the key must not lie in one.
+
+    Where no chain is given, it is made here once from the CAs that are trusted. OpenSSL would make the same one, but
+    anew in every handshake, and verify each signature in it: a tenth of what a handshake costs.
+    """
     password = secrets.token_urlsafe(24)
     key = credentials.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password.encode()))
-    certificates = (credentials.certificate, *credentials.chain)
+    chain = credentials.chain or (trust.above(credentials.certificate) if trust is not None else ())
+    certificates = (credentials.certificate, *chain)
     with _readable(b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates) + key) as path:
         try:
             context.load_cert_chain(path, password=password)

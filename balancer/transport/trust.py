@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from config.credentials import CredentialError, load_certificates, load_crls
@@ -54,6 +54,18 @@ class Trust:
             return f"the revocation list of {revocation.issuer} ended at {ended:%Y-%m-%d %H:%M:%S} UTC; give a new one"
         return None
 
+    def above(self, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
+        """The CAs from the one that signed the certificate up to the root, as far as they are known here."""
+        found: list[x509.Certificate] = []
+        last = certificate
+        while last.issuer != last.subject:
+            issuer = next((ca for ca in self.certificates if ca not in found and _issued(ca, last)), None)
+            if issuer is None:
+                break
+            found.append(issuer)
+            last = issuer
+        return tuple(found)
+
 
 def load_trust(ca: Sequence[Path], crl: Sequence[Path]) -> Trust:
     """Read CAs and lists. Raises `CredentialError`, also for a list that its CA did not sign."""
@@ -85,6 +97,14 @@ def _check_signature(path: Path, crl: x509.CertificateRevocationList, certificat
         raise CredentialError(
             f"{path}: names {name} as its issuer, but is not signed by the CA of that name under 'ca:'"
         )
+
+
+def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (TypeError, ValueError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:

@@ -32,7 +32,7 @@ class Device:
     weight: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     """its share of the work, against the others'"""
     connections: Count = 8
-    """shared connections; must reach what the device does in parallel"""
+    """shared connections; somewhat more than the requests that the device works on at once"""
     pipeline: Count = 1
     """requests outstanding on one connection; more than 1 only where the device is known to allow it"""
     outstanding: Count = 32

@@ -10,7 +10,7 @@ import structlog
 
 from config.units import format_duration, parse_duration
 from guardian.events import Events, Kind
-from guardian.lessons import LONGEST, SHORTEST, LessonRunning
+from guardian.lesson import LONGEST, SHORTEST, LessonRunning
 from guardian.operable import Teachable
 
 from .message import Request, Response, Role, as_json, refusal

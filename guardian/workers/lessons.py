@@ -12,7 +12,7 @@ import trio
 
 from guardian.learned import Listed, report
 from guardian.learning import Learning
-from guardian.lessons import LessonRunning, LessonState
+from guardian.lesson import Course, LessonState
 
 from .channel import Channel, ChannelError
 from .learned import Learned, gathered
@@ -37,62 +37,44 @@ class WholeLessons:
         self._workers = workers
         self._groups = groups
         self._clock = clock
-        self._state = LessonState.NONE
-        self._number = 0
+        self._course = Course(clock)
         self._group: str | None = None
-        self._seconds = 0.0
-        self._started = self._until = self._ended = 0.0
         self._requests: dict[int, int] = {}  # so far, by worker
         self._learned: Mapping[str, Learning] = {}
         self._log = structlog.get_logger()
 
     def start(self, group: str | None, seconds: float) -> None:
-        if self._state is LessonState.WATCHING:
-            raise LessonRunning(f"somebody is learning already, for {self._left:.0f} s more")
-        if group is not None and group not in self._groups():
-            raise LookupError(f"there is no group {group}")
-        self._number += 1
-        self._group, self._seconds = group, seconds
-        self._started = self._ended = self._clock()
-        self._until = self._started + seconds
-        self._state, self._requests, self._learned = LessonState.WATCHING, {}, {}
+        self._course.begin(group, self._groups(), seconds)
+        self._group, self._requests, self._learned = group, {}, {}
         for channel in self._workers().values():
             self.welcome(channel)
 
     def welcome(self, channel: Channel) -> None:
         """A worker that has just started."""
-        if self._state is LessonState.WATCHING:
-            channel.tell("learn", group=self._group, seconds=self._left + _SPARE)
+        if self._course.watching:
+            channel.tell("learn", group=self._group, seconds=self._course.left + _SPARE)
 
     def stop(self) -> None:
-        if self._state is LessonState.WATCHING:
-            self._until = self._clock()
+        if self._course.watching:
+            self._course.cut_short()
 
     async def run(self) -> None:
         """End lessons when their time is over. Until cancelled."""
         while True:
             await trio.sleep(_LOOK)
-            if self._state is not LessonState.WATCHING:
+            if not self._course.watching:
                 continue
-            if self._left <= 0:
+            if self._course.left <= 0:
                 await self._gather()
             else:
-                with trio.move_on_after(min(_PROGRESS, self._left)):
+                with trio.move_on_after(min(_PROGRESS, self._course.left)):
                     await self._of_all(self._count)
                     await trio.sleep(_PROGRESS - _LOOK)
 
     @property
     def facts(self) -> Mapping[str, object]:
         """As one process says them; the requests are those of a second ago."""
-        until = min(self._clock(), self._until) if self._state is LessonState.WATCHING else self._ended
-        return {
-            "state": self._state.value,
-            "number": self._number,
-            "for": self._seconds,
-            "watched": round(until - self._started, 3),
-            "left": round(self._left, 3),
-            "requests": sum(each.requests for each in self._learned.values()) or sum(self._requests.values()),
-        }
+        return self._course.facts(sum(each.requests for each in self._learned.values()) or sum(self._requests.values()))
 
     def reporter(self, listed: Listed = list) -> Callable[[], Mapping[str, object]]:
         learned = self._learned
@@ -100,13 +82,7 @@ class WholeLessons:
 
     @property
     def ended(self) -> bool:
-        return self._state in (LessonState.DONE, LessonState.FAILED)
-
-    @property
-    def _left(self) -> float:
-        if self._state is not LessonState.WATCHING:
-            return 0.0
-        return max(0.0, self._until - self._clock())
+        return self._course.ended
 
     async def _of_all(self, ask: Callable[[int, Channel], object]) -> None:
         async with trio.open_nursery() as nursery:
@@ -118,7 +94,7 @@ class WholeLessons:
             self._requests[number] = await channel.ask("lesson", of=int)
 
     async def _gather(self) -> None:
-        self._ended = self._clock()
+        ended = self._clock()
         found: list[Learned] = []
         state = LessonState.DONE
 
@@ -133,5 +109,5 @@ class WholeLessons:
 
         await self._of_all(ask)
         self._learned = await trio.to_thread.run_sync(gathered, found)
-        self._state = state
+        self._course.end(state, ended)
         self._log.info("learning ended", state=state.value, requests=self.facts["requests"])

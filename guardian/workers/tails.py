@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from guardian.tailing import KEPT, Line, Wanted
+from guardian.tailing import KEPT, Backlog, Line, Wanted
 
 from .channel import Channel
 
@@ -53,25 +52,19 @@ class Tails:
                 channel.tell("end_tail", number=number)
 
 
-class _Tail:
+class _Tail(Backlog):
+    """Filled by the workers, each of which keeps a `Tail` of its own."""
+
     def __init__(self, wanted: Wanted, wake: Callable[[], None], end: Callable[[], None]) -> None:
+        super().__init__(wake)
         self.wanted = wanted
         self.end = end
-        self._wake = wake
-        self._lines: deque[Line] = deque()
-        self._lost = 0
 
     def put(self, lines: Sequence[Line], lost: int) -> None:
+        """``lost``: how many more there were before it could tell them."""
         room = max(KEPT - len(self._lines), 0)
         waited = bool(self._lines)
         self._lines.extend(lines[:room])
         self._lost += lost + max(len(lines) - room, 0)
         if self._lines and not waited:
             self._wake()
-
-    def take(self, most: int) -> tuple[list[Line], int]:
-        lines = [self._lines.popleft() for _ in range(min(most, len(self._lines)))]
-        if self._lines:
-            return lines, 0
-        lost, self._lost = self._lost, 0
-        return lines, lost

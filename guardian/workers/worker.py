@@ -46,7 +46,7 @@ class Worker:
         self.serves = trio.Event()
         self._told_to_drain = trio.Event()
         self._log = structlog.get_logger()
-        proxy.hold_back()
+        proxy.intake.hold_back()
         channel.hear("offer", self._offer)
         channel.answer_with("prepare", self._prepare)
         channel.answer_with("adopt", self._adopt)
@@ -112,7 +112,7 @@ class Worker:
         self._adopted(ready.config)
         gc.collect()
         gc.freeze()
-        return self._proxy.addresses
+        return self._proxy.intake.addresses
 
     def _forget(self) -> None:
         """The orders are not to be after all."""
@@ -122,7 +122,7 @@ class Worker:
     async def _let_in(self) -> None:
         if not self._told_to_drain.is_set():
             self._proxy.state = ProxyState.SERVING
-            self._proxy.let_in()
+            self._proxy.intake.let_in()
             self.serves.set()
 
     def _read(self, text: str) -> tuple[Loaded, Ready | None, str]:

@@ -14,6 +14,7 @@ from .readings import Readings
 REFERENCE: Final = "haproxy"
 DEEP: Final = "guardian 64x1"  # 64 requests outstanding on one connection per device
 SAFE: Final = "guardian 1x8"  # the default: one on each of 8
+ROOMY: Final = "guardian 1x12"  # one on each of 12, where a device works on 8 at once
 
 
 class Bound(enum.Enum):
@@ -115,7 +116,8 @@ TARGETS: Final[Sequence[Target]] = (
     _target("slow-device", "the same, `pipeline: 1`", "p99.slow.64", 0.45),
     _target("uneven", "throughput with every third of 96 connections busy, `pipeline: 64`", "rate.uneven", 2.5,
             contender=DEEP, least=True),
-    _target("uneven", "the same, `pipeline: 1`", "rate.uneven", 2.5, least=True),
+    _target("uneven", "the same, `pipeline: 1`, 12 connections for a device that works on 8 at once",
+            "rate.uneven", 2.5, contender=ROOMY, least=True),
     _none_lost("reads lost when a device is killed", "lost.killed"),
     _none_lost("reads lost when a device hangs", "lost.hung"),
     _target("connections", "CPU per client connection (full handshake, one request, close)", "cpu.connection", 0.6),

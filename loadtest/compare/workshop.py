@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -92,6 +92,12 @@ class Workshop:
         if run.late_share > LATE:
             self.remarks.append(f"{where}: {run.late_share:.0%} of the requests were sent late by the load generator")
         return run
+
+    def in_turns(self, what: str, stage: Stage, contenders: Sequence[Contender], load: Load) -> Iterator[Measurement]:
+        """Every round, and in it one contender after the other: A B C A B C. As `measure`."""
+        for turn in range(1, self.effort.rounds + 1):
+            for contender in contenders:
+                yield self.measure(what, stage, contender, load, turn)
 
     def read(self, figure: str, run: Measurement, value: float | None) -> None:
         """What a run says; nothing where it was not clean, or has no such value."""

@@ -15,7 +15,8 @@ import trio.testing
 from balancer.transport.peers import Peer
 from config.model import Role
 from guardian.learning import Who
-from guardian.lessons import LessonRunning, Lessons, LessonState
+from guardian.lesson import LessonRunning, LessonState
+from guardian.lessons import Lessons
 from tests.guardian.test_client import ONE, Talk, ask, told
 from tests.guardian.test_learning import texts
 from tests.support.core import device_settings

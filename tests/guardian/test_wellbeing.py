@@ -87,7 +87,7 @@ async def test_an_accept_loop_that_is_never_woken_stops_it(
     manager = Manager()
     nursery.start_soon(Wellbeing(world.proxy, manager, WATCHED).run)
     await manager.is_fed()
-    listener = world.proxy.listeners[0]
+    listener = world.proxy.intake.listeners[0]
     real = trio.lowlevel.wait_readable
 
     async def deaf(sock: object) -> None:

@@ -123,7 +123,8 @@ async def test_thousands_of_requests_and_no_foreign_answer(pki: PkiFiles, tmp_pa
             device.fault = None
         await world.until_calm()
         with trio.fail_after(30):
-            while world.proxy.clients or trio.lowlevel.current_statistics().tasks_living > tasks + 8 * len(NAMES):
+            intake = world.proxy.intake
+            while intake.clients or trio.lowlevel.current_statistics().tasks_living > tasks + 8 * len(NAMES):
                 await trio.sleep(0.01)
         assert not seen.foreign, seen.foreign[:3]
         assert not seen.outcomes["unanswered"], seen.outcomes

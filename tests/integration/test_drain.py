@@ -130,9 +130,9 @@ async def test_a_handshake_that_was_begun_is_ended_well(pki: PkiFiles, tmp_path:
     async with one_device(pki, tmp_path) as world:
         tcp = await trio.open_tcp_stream(*world.address)
         with trio.fail_after(30):
-            while not world.proxy.handshaking:
+            while not world.proxy.intake.handshaking:
                 await trio.sleep(0.01)
-        world.proxy.stop_accepting()
+        world.proxy.intake.stop_accepting()
         await until_refused(world)
         stream = trio.SSLStream(tcp, world.tls(), server_hostname="127.0.0.1")
         await stream.send_all(ECHO)
@@ -149,7 +149,7 @@ async def test_a_client_that_sends_no_more_hears_what_it_is_owed(pki: PkiFiles, 
         requests = b"".join(b"[AOECHO;AG%d;]" % n for n in range(30))  # more than its pipeline takes at once
         answers = b""
         if mode == "clear":
-            host, _, port = world.proxy.addresses["plain"].rpartition(":")
+            host, _, port = world.proxy.intake.addresses["plain"].rpartition(":")
             tcp = await trio.open_tcp_stream(host, int(port))
             await tcp.send_all(requests)
             await tcp.send_eof()
@@ -161,7 +161,7 @@ async def test_a_client_that_sends_no_more_hears_what_it_is_owed(pki: PkiFiles, 
             answers = await trio.to_thread.run_sync(_over_tls, world.address, world.tls(), requests)
         assert answers == requests
         with trio.fail_after(30):
-            while world.proxy.clients:
+            while world.proxy.intake.clients:
                 await trio.sleep(0.01)
         await world.until_calm()
 

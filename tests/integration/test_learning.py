@@ -39,7 +39,7 @@ async def world_with_admin(pki: PkiFiles, folder: Path, **settings: object) -> A
 
 
 async def over_clear(world: Estate) -> ExcryptClient:
-    host, _, port = world.proxy.addresses["clear"].rpartition(":")
+    host, _, port = world.proxy.intake.addresses["clear"].rpartition(":")
     client = await ExcryptClient.connect((host, int(port)), None)
     world.clients.append(client)
     return client

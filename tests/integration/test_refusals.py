@@ -43,7 +43,7 @@ async def guarded(pki: PkiFiles, folder: Path) -> AsyncIterator[Estate]:
 
 
 async def over_clear(world: Estate) -> ExcryptClient:
-    host, _, port = world.proxy.addresses["clear"].rpartition(":")
+    host, _, port = world.proxy.intake.addresses["clear"].rpartition(":")
     client = await ExcryptClient.connect((host, int(port)), None)
     world.clients.append(client)
     return client

@@ -139,7 +139,7 @@ async def test_an_address_that_is_taken_changes_nothing(pki: PkiFiles, tmp_path:
                 "\ngroups:",
                 f"  - {{name: second, bind: '{taken}', group: payments, tls: {{mode: clear}}}}\ngroups:",
             )
-        assert list(world.proxy.addresses) == ["excrypt"]
+        assert list(world.proxy.intake.addresses) == ["excrypt"]
         assert await client.request(ECHO) == ECHO
 
 
@@ -147,7 +147,7 @@ async def test_a_listener_is_added_and_taken_away(pki: PkiFiles, tmp_path: Path)
     entry = "  - {name: second, bind: '127.0.0.1:0', group: payments, tls: {mode: clear}}\n"
     async with two_devices(pki, tmp_path) as world:
         change(world, "\ngroups:", entry + "\ngroups:")
-        host, _, port = world.proxy.addresses["second"].rpartition(":")
+        host, _, port = world.proxy.intake.addresses["second"].rpartition(":")
         stream = await trio.open_tcp_stream(host, int(port))
         await stream.send_all(ECHO)
         assert await stream.receive_some() == ECHO

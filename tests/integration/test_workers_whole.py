@@ -11,7 +11,7 @@ import trio
 
 from balancer.snapshot import Will
 from guardian.events import Actor, Event, Kind
-from guardian.lessons import LessonRunning
+from guardian.lesson import LessonRunning
 from guardian.pki import PkiFiles
 from guardian.tailing import Line, Wanted
 from guardian.workers.whole import FRESH, Whole

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the emulated device."""
+"""Fixtures for the tests of the emulated device and of the comparison."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import pytest
 import trio
 import trustme
 
+from loadtest.compare.pki import Pki, make_pki
+from loadtest.native.programs import Programs
 from loadtest.simhsm import DEFAULT_DIRECTORY, SimulatedDevice
 from tests.support.emulated import Caller, Connect, Contexts, Inside, Start, new_inside
+from tests.support.native_load import build_or_skip
 
 
 @pytest.fixture
@@ -71,3 +74,13 @@ async def start(nursery: trio.Nursery) -> Start:
         return device
 
     return started
+
+
+@pytest.fixture(scope="session")
+def native_programs() -> Programs:
+    return build_or_skip()
+
+
+@pytest.fixture(scope="session")
+def compare_pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return make_pki(tmp_path_factory.mktemp("pki") / "pki")

@@ -13,19 +13,8 @@ from loadtest.compare.contenders import NotInstalledError
 from loadtest.compare.cost import main
 from loadtest.compare.haproxy import find_haproxy, haproxy_config
 from loadtest.compare.ours import DeviceUse, guardian_config
-from loadtest.compare.pki import Pki, make_pki
+from loadtest.compare.pki import Pki
 from loadtest.native.programs import Load, Programs
-from tests.support.native_load import build_or_skip
-
-
-@pytest.fixture(scope="module")
-def native_programs() -> Programs:
-    return build_or_skip()
-
-
-@pytest.fixture(scope="module")
-def compare_pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return make_pki(tmp_path_factory.mktemp("pki") / "pki")
 
 
 @pytest.fixture

@@ -7,27 +7,9 @@ import pytest
 
 from loadtest.compare.figures import Bottleneck, CpuUse, Measurement, Spread, ratios, summarise
 from loadtest.compare.report import as_json, render
+from tests.support.measured import IDLE, RUN
 
-IDLE = CpuUse(used=0.4, wanted=0.8)
 FULL = CpuUse(used=3.9, wanted=3.95)
-
-RUN = Measurement(
-    contender="haproxy",
-    clients=8,
-    round=1,
-    requests=100_000,
-    errors=0,
-    wrong=0,
-    lost_connections=0,
-    seconds=4.0,
-    p50=300.0,
-    p99=700.0,
-    p999=900.0,
-    proxy=CpuUse(used=3.0, wanted=3.1),
-    generator=IDLE,
-    devices=[IDLE, IDLE, IDLE],
-    others=0.1,
-)
 
 
 def a_run(contender: str, turn: int, cpu: float, *, requests: int = 100_000, clients: int = 8) -> Measurement:

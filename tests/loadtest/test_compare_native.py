@@ -16,19 +16,8 @@ import pytest
 from loadtest.compare.pki import Pki, make_pki
 from loadtest.compare.processes import Processes
 from loadtest.native.programs import Credentials, LoadError, LoadResult, Programs, parse_result
-from tests.support.native_load import build_or_skip
 
 Echo = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def native_programs() -> Programs:
-    return build_or_skip()
-
-
-@pytest.fixture(scope="module")
-def compare_pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return make_pki(tmp_path_factory.mktemp("pki") / "pki")
 
 
 @pytest.fixture

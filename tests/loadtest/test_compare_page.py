@@ -5,28 +5,11 @@ import json
 import attrs
 import pytest
 
-from loadtest.compare.figures import CpuUse, Measurement, Spread
+from loadtest.compare.figures import CpuUse, Spread
 from loadtest.compare.page import BEGIN, END, Chapter, MarksMissingError, Report, as_json, put_into, render, show, table
 from loadtest.compare.readings import Figure, Readings
 from loadtest.compare.targets import Bound, Target, judge
-
-RUN = Measurement(
-    contender="ours",
-    clients=8,
-    round=1,
-    requests=1000,
-    errors=0,
-    wrong=0,
-    lost_connections=0,
-    seconds=1.0,
-    p50=1.0,
-    p99=2.0,
-    p999=3.0,
-    proxy=CpuUse(used=0.5, wanted=0.5),
-    generator=CpuUse(used=0.1, wanted=0.1),
-    devices=[],
-    others=0.0,
-)
+from tests.support.measured import RUN
 
 
 @pytest.fixture
@@ -44,7 +27,7 @@ def report() -> Report:
         chapters=[Chapter(title="Shared", note="What runs.", figures=[Figure(name="cpu", title="CPU", unit="µs")])],
         readings=readings,
         verdicts=[judge(target, readings)],
-        runs=[("8 clients", RUN)],
+        runs=[("8 clients", attrs.evolve(RUN, requests=1000, proxy=CpuUse(used=0.5, wanted=0.5)))],
         remarks=["somebody else was there"],
     )
 

@@ -15,46 +15,18 @@ from click.testing import CliRunner
 from loadtest.compare.__main__ import main, measure_all
 from loadtest.compare.command import find_guardian
 from loadtest.compare.contenders import Contender, NotInstalledError
-from loadtest.compare.figures import CpuUse, Measurement
 from loadtest.compare.haproxy import find_haproxy
 from loadtest.compare.nginx import find_nginx, nginx_config
+from loadtest.compare.ours import DeviceUse
 from loadtest.compare.page import BEGIN, END
-from loadtest.compare.pki import Pki, make_pki
+from loadtest.compare.pki import Pki
 from loadtest.compare.processes import ProgramError
 from loadtest.compare.scenarios import SCENARIOS, Scenario, interpreter, lost, memory
 from loadtest.compare.stage import Stage
+from loadtest.compare.targets import SAFE, TARGETS
 from loadtest.compare.workshop import Effort, Workshop
 from loadtest.native.programs import Programs
-from tests.support.native_load import build_or_skip
-
-IDLE = CpuUse(used=0.1, wanted=0.1)
-RUN = Measurement(
-    contender="ours",
-    clients=8,
-    round=1,
-    requests=1000,
-    errors=0,
-    wrong=0,
-    lost_connections=0,
-    seconds=1.0,
-    p50=1.0,
-    p99=2.0,
-    p999=3.0,
-    proxy=IDLE,
-    generator=IDLE,
-    devices=[],
-    others=0.0,
-)
-
-
-@pytest.fixture(scope="module")
-def native_programs() -> Programs:
-    return build_or_skip()
-
-
-@pytest.fixture(scope="module")
-def compare_pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return make_pki(tmp_path_factory.mktemp("pki") / "pki")
+from tests.support.measured import RUN
 
 
 @pytest.fixture
@@ -78,9 +50,10 @@ def workshop(native_programs: Programs, compare_pki: Pki, tmp_path: Path) -> Wor
 def _quickly_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another nginx in the place of Guardian, which takes a second to start: the scenario is what is tested."""
 
-    def start(stage: Stage, _pipeline: int = 1) -> Contender:
+    def start(stage: Stage, pipeline: int = 1, *, connections: int = 0) -> Contender:
         folder = Path(mkdtemp(dir=stage.folder))  # a running nginx may not have read its configuration yet
-        return attrs.evolve(attrs.evolve(stage, folder=folder).nginx(tickets=True), name="second")
+        name = DeviceUse.of(pipeline, connections).name
+        return attrs.evolve(attrs.evolve(stage, folder=folder).nginx(tickets=True), name=name)
 
     monkeypatch.setattr(Stage, "guardian", start)
 
@@ -112,7 +85,8 @@ def test_a_scenario_measures_every_figure_of_every_proxy(
     measured = [figure.name for figure in scenario.figures if figure.name in workshop.readings]
     assert measured
     for figure in measured:
-        assert {"haproxy", "nginx", "second"} <= set(workshop.readings.contenders([figure]))
+        judged = {target.contender for target in TARGETS if target.figure == figure}
+        assert {"haproxy", "nginx", SAFE} | judged <= set(workshop.readings.contenders([figure]))
     assert not [remark for remark in workshop.remarks if "resumed" in remark], "sessions were resumed"
 
 
@@ -130,8 +104,8 @@ def test_requests_on_a_killed_device_are_lost_by_those_who_balance_connections(
 def test_a_run_with_errors_is_no_reading(native_programs: Programs, tmp_path: Path) -> None:
     workshop = Workshop(programs=native_programs, folder=tmp_path, effort=Effort.quick(), progress=lambda _: None)
     for turn, errors in ((1, 0), (2, 1)):
-        workshop.read("cpu", attrs.evolve(RUN, round=turn, errors=errors), 5.0)
-    workshop.read("cpu", attrs.evolve(RUN, round=3), None)
+        workshop.read("cpu", attrs.evolve(RUN, contender="ours", round=turn, errors=errors), 5.0)
+    workshop.read("cpu", attrs.evolve(RUN, contender="ours", round=3), None)
     assert workshop.readings.values("cpu", "ours") == {1: 5.0}
 
 

@@ -19,6 +19,7 @@ class CommonFile:
         self.lines = [intents.header_line(SALT)]
         self.holder: CommonJournal | None = None
         self.members: list[CommonJournal] = []
+        self.line: list[CommonJournal] = []  # who waits for the turn, in the order of asking
         self.broken = False
 
     def settle(self) -> None:
@@ -28,8 +29,9 @@ class CommonFile:
                 self.holder = member
                 member.catch_up()
                 self.holder = None
-        for member in tuple(self.members):
+        for member in tuple(self.line):
             if self.holder is None and member.wanted is not None:
+                self.line.remove(member)
                 again, member.wanted = member.wanted, None
                 self.holder = member
                 member.catch_up()
@@ -85,18 +87,26 @@ class CommonJournal:
         self._note(intents.last_line(number))
 
     def take_turn(self, again: Callable[[], None]) -> bool:
-        if self._file.holder is None:
+        if self._file.holder is None and not any(member is not self for member in self._file.line):
             self._file.holder = self
             self.catch_up()
         if self._file.holder is self:
+            self.leave_line()
             return True
         self.wanted = again
+        if self not in self._file.line:
+            self._file.line.append(self)
         return False
 
     def give_turn(self) -> None:
-        self.wanted = None
+        self.leave_line()
         if self._file.holder is self:
             self._file.holder = None
+
+    def leave_line(self) -> None:
+        self.wanted = None
+        if self in self._file.line:
+            self._file.line.remove(self)
 
     def look(self) -> None:
         if self._file.holder is self:
@@ -116,6 +126,7 @@ class CommonJournal:
 
     def die(self) -> None:
         self._file.members.remove(self)
+        self.leave_line()
         if self._file.holder is self:
             self._file.holder = None
 

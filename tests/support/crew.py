@@ -75,7 +75,7 @@ class Crew:
 
     async def client(self, number: int, name: str = "vault-1") -> ExcryptClient:
         """A client of that worker."""
-        host, _, port = self.workers[number].proxy.addresses["excrypt"].rpartition(":")
+        host, _, port = self.workers[number].proxy.intake.addresses["excrypt"].rpartition(":")
         client = await ExcryptClient.connect((host, int(port)), self.estate.tls(name))
         self.estate.clients.append(client)
         return client

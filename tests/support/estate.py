@@ -43,7 +43,7 @@ class Estate:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.proxy.addresses["excrypt"].rpartition(":")
+        host, _, port = self.proxy.intake.addresses["excrypt"].rpartition(":")
         return host, int(port)
 
     def tls(self, name: str = "vault-1") -> ssl.SSLContext:

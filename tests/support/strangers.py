@@ -166,7 +166,7 @@ class World(FakeGroup):
         return [device for device in self.group.devices if self.keepers[device].wanted]
 
     def fail_to_open(self, name: str) -> None:
-        self.group.open_failed(self.keepers[self[name]].wanted.popleft(), self[name], self.now)
+        self.keepers[self[name]].wanted.popleft().open_failed(self[name], self.now)
         self.look()
 
     def run(self, line: Line) -> bool:

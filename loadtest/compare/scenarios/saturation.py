@@ -20,11 +20,9 @@ def run(workshop: Workshop) -> None:
             stage.guardian(64, workers=WORKERS),
             stage.guardian(1, workers=WORKERS),
         ]
-        for turn in range(1, workshop.effort.rounds + 1):
-            for contender in contenders:
-                measured = workshop.measure("two workers", stage, contender, workshop.load(CLIENTS), turn)
-                workshop.read("rate.two", measured, measured.rate)
-                workshop.read("cpu.two", measured, measured.cost)
+        for measured in workshop.in_turns("two workers", stage, contenders, workshop.load(CLIENTS)):
+            workshop.read("rate.two", measured, measured.rate)
+            workshop.read("cpu.two", measured, measured.cost)
 
 
 SCENARIO: Final = Scenario(

@@ -18,11 +18,8 @@ def run(workshop: Workshop) -> None:
     load = workshop.load(CLIENTS)
     load = attrs.evolve(load, login=True, warmup=load.warmup * 4)
     with workshop.stage() as stage:
-        contenders = [*stage.others(), stage.guardian()]
-        for turn in range(1, workshop.effort.rounds + 1):
-            for contender in contenders:
-                measured = workshop.measure("sessions", stage, contender, load, turn)
-                workshop.read("cpu.sessions", measured, measured.cost)
+        for measured in workshop.in_turns("sessions", stage, [*stage.others(), stage.guardian()], load):
+            workshop.read("cpu.sessions", measured, measured.cost)
 
 
 SCENARIO: Final = Scenario(

@@ -16,11 +16,8 @@ def run(workshop: Workshop) -> None:
     with workshop.stage() as stage:
         contenders = [*stage.others(), stage.guardian(64), stage.guardian(1)]
         for clients in CLIENTS:
-            for turn in range(1, workshop.effort.rounds + 1):
-                for contender in contenders:
-                    what = f"{clients} clients"
-                    measured = workshop.measure(what, stage, contender, workshop.load(clients), turn)
-                    workshop.read(f"cpu.{clients}", measured, measured.cost)
+            for measured in workshop.in_turns(f"{clients} clients", stage, contenders, workshop.load(clients)):
+                workshop.read(f"cpu.{clients}", measured, measured.cost)
 
 
 SCENARIO: Final = Scenario(

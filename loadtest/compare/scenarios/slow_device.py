@@ -18,12 +18,10 @@ def run(workshop: Workshop) -> None:
     with workshop.stage(DEVICE, DEVICE, SLOW) as stage:
         contenders = [*stage.others(), stage.guardian(64), stage.guardian()]
         for clients in CLIENTS:
-            for turn in range(1, workshop.effort.rounds + 1):
-                for contender in contenders:
-                    what = f"slow device, {clients} clients"
-                    measured = workshop.measure(what, stage, contender, workshop.load(clients), turn)
-                    workshop.read(f"p99.slow.{clients}", measured, measured.p99 / 1e3)
-                    workshop.read(f"rate.slow.{clients}", measured, measured.rate)
+            what = f"slow device, {clients} clients"
+            for measured in workshop.in_turns(what, stage, contenders, workshop.load(clients)):
+                workshop.read(f"p99.slow.{clients}", measured, measured.p99 / 1e3)
+                workshop.read(f"rate.slow.{clients}", measured, measured.rate)
 
 
 SCENARIO: Final = Scenario(

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from balancer.transport import tls as transport
 from balancer.transport.groups import offered_groups
@@ -57,6 +59,35 @@ def test_our_own_chain_is_sent(site: Site, version: ssl.TLSVersion) -> None:
     side = site.server(certificate=certificate, key=key)
     with shaken(side.context, site.client(site.issue(), version=version)) as ends:
         assert ends.complete
+
+
+@BOTH
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_chain_that_nobody_gave_is_made_once_from_trusted_cas(
+    site: Site, version: ssl.TLSVersion, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As OpenSSL would in each handshake, which costs it a signature to verify for each certificate."""
+    shown: list[str] = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def noted(context: ssl.SSLContext, path: str, *more: Any, **others: Any) -> None:
+        shown.append(Path(path).read_text())
+        load(context, path, *more, **others)
+
+    middle = issue(site.root, "Middle", number=3, ca=True)
+    namesake = authority("Middle", number=9)
+    me = issue(middle if depth == 2 else site.root, "guardian", eku=[SERVER])
+    certificate, key = attrs.evolve(me, chain=()).write(site.folder, "made")
+    trusted = {0: (site.folder / "other.crt",), 1: site.ca(), 2: site.ca(namesake, middle)}[depth]
+    if depth == 0:
+        trusted[0].write_bytes(namesake.certificate.public_bytes(Encoding.PEM))
+    with monkeypatch.context() as patched:
+        patched.setattr(ssl.SSLContext, "load_cert_chain", noted)
+        side = server_side(ListenerTls(certificate=certificate, key=key, ca=trusted))
+    assert side is not None
+    assert [text.count("BEGIN CERTIFICATE") for text in shown] == [1 + depth]
+    with shaken(side.context, site.client(site.issue() if depth else None, version=version)) as ends:
+        assert len(sent_chain(ends.client)) == 1 + depth
 
 
 @BOTH
@@ -242,3 +273,10 @@ for group, verdict in (("prime256v1", True), ("ffdhe8192", False), ("ffdhe2048",
     repository = Path(transport.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def sent_chain(sock: ssl.SSLSocket) -> tuple[Any, ...]:
+    """What the other side showed."""
+    if hasattr(sock, "get_unverified_chain"):  # from Python 3.13 on
+        return tuple(sock.get_unverified_chain())
+    return tuple(sock._sslobj.get_unverified_chain())  # type: ignore[union-attr]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from guardian.admin import rendering, routes
 from guardian.admin.rendering import Renderer, as_bytes
-from guardian.lessons import LessonState
+from guardian.lesson import LessonState
 from tests.support.admin_port import ask, serving
 from tests.support.operable import FakeProxy
 
@@ -73,7 +73,7 @@ async def test_nothing_large_is_made_on_the_loop(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(rendering, "as_bytes", as_bytes_seen)
     monkeypatch.setattr(routes, "status", status_seen)
     proxy = FakeProxy()
-    proxy.lessons._state = LessonState.DONE
+    proxy.lessons._course.state = LessonState.DONE
     async with serving(proxy) as bound:
         for path in ("/status", "/learning", "/commands", "/certificates"):
             assert (await ask(bound, "GET", path)).status == 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -18,6 +17,7 @@ from config.model import Bind, Ejection, Ping
 from guardian.workers import board as module
 from guardian.workers.board import Board, Place, make_board
 from health.tracker import HealthTracker
+from tests.support.boards import three_boards
 from tests.support.core import BOUNDS
 
 
@@ -27,16 +27,6 @@ def device(name: str, port: int = 9100) -> Device:
         HealthTracker(Ping(), Ejection(), Random(1)),
         BOUNDS,
     )
-
-
-@pytest.fixture
-def boards() -> Iterator[list[Board]]:
-    """One for each of three workers, as three processes have it."""
-    first = Board(make_board(3))
-    made = [first, *(Board(os.dup(first.descriptor)) for _ in range(2))]
-    yield made
-    for board in made:
-        board.close()
 
 
 @pytest.fixture
@@ -227,8 +217,7 @@ class Workers(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        first = Board(make_board(3))
-        self.boards = [first, *(Board(os.dup(first.descriptor)) for _ in range(2))]
+        self.boards = three_boards()
         self.places = [Place(board, number) for number, board in enumerate(self.boards, 1)]
         self.devices: list[list[Device]] = [[], [], []]  # of each worker; those that leave too
 

@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 
-from guardian.lessons import LessonRunning
+from guardian.lesson import LessonRunning
 from guardian.workers.channel import Channel
 from guardian.workers.learned import learned
 from guardian.workers.lessons import WholeLessons

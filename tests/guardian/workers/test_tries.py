@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 
 import pytest
 from hypothesis import settings
@@ -12,20 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from balancer.login import LoginTries
 from guardian.workers import tries as module
-from guardian.workers.board import Board, make_board
+from guardian.workers.board import Board
 from guardian.workers.tries import SharedTries
+from tests.support.boards import three_boards
 from tests.support.core import Asked, FakeGroup
 
 MOST, WINDOW = 3, 60.0
-
-
-@pytest.fixture
-def boards() -> Iterator[list[Board]]:
-    first = Board(make_board(3))
-    made = [first, *(Board(os.dup(first.descriptor)) for _ in range(2))]
-    yield made
-    for board in made:
-        board.close()
 
 
 @pytest.fixture
@@ -105,8 +96,7 @@ class Together(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        first = Board(make_board(3))
-        self.boards = [first, *(Board(os.dup(first.descriptor)) for _ in range(2))]
+        self.boards = three_boards()
         self.workers = [SharedTries(board, number, "payments") for number, board in enumerate(self.boards, 1)]
         self.one = LoginTries()
         self.now = 1000.0
