@@ -8,10 +8,12 @@ import click
 import pytest
 
 from guardian.cli import guardian
-from tests.support.manuals import MANUALS, ROOT, anchors, arguments, command_lines, links
+from tests.support.manuals import DECISIONS, MANUALS, OTHERS, ROOT, anchors, arguments, command_lines, links
 
 LINES = sorted({(manual.relative_to(ROOT).as_posix(), line) for manual in MANUALS for line in command_lines(manual)})
-LINKS = sorted({(manual.relative_to(ROOT).as_posix(), link) for manual in MANUALS for link in links(manual)})
+LINKS = sorted(
+    {(manual.relative_to(ROOT).as_posix(), link) for manual in (*MANUALS, *OTHERS) for link in links(manual)}
+)
 
 
 def parse(words: list[str]) -> None:
@@ -62,3 +64,9 @@ def test_every_link_between_the_manuals_leads_somewhere(manual: str, link: str) 
     assert target.exists()
     if anchor:
         assert anchor in anchors(Path(target))
+
+
+def test_decisions_are_numbered_one_after_the_other() -> None:
+    assert [int(each.name.partition("-")[0]) for each in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+    titles = [each.read_text().partition("\n")[0] for each in DECISIONS]
+    assert [title.split()[1] for title in titles] == [f"{number}." for number in range(1, len(DECISIONS) + 1)]

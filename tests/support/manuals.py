@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MANUALS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DECISIONS = tuple(sorted((ROOT / "docs" / "adr").glob("*.md")))
+OTHERS = (ROOT / "CHANGELOG.md", ROOT / "bench" / "README.md", ROOT / "loadtest" / "README.md", *DECISIONS)
 
 
 def anchors(manual: Path) -> set[str]:
