@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from config.catalogue import Effect
 from config.model import Group, LikenessAction, Role
 from health.drift import Comparison, Difference, Portrait, compare
+from health.rota import Rota
 from health.state import Health
 
 from .snapshot import Likeness, LikenessSnapshot, Will
@@ -90,6 +91,7 @@ class GroupLikeness:
         """``devices``: the group's own list, which changes with it."""
         self.settings = settings
         self.devices = devices
+        self.rota = Rota()  # among other processes that check the same devices
         self.kept: Portrait | None = None
         self._tell = tell
 
@@ -265,7 +267,7 @@ class GroupLikeness:
         known.state, known.differences, known.checked_at = Likeness.ALIKE, (), now
         known.held = known.vouched = False
         device.tracker.shown_alike(now)
-        known.ended("alike", again_in=self.settings.identity.interval, now=now)
+        known.ended("alike", again_in=self.rota.wait(self.settings.identity.interval, now), now=now)
         if known.untell():
             self._tell("device alike again", device=device.name)
 
@@ -276,7 +278,7 @@ class GroupLikeness:
         known.vouched = False
         if self.enforced:
             device.tracker.unlike(known.note, now)
-        known.ended("unlike", again_in=self.settings.identity.interval * _UNLIKE, now=now)
+        known.ended("unlike", again_in=self.rota.wait(self.settings.identity.interval * _UNLIKE, now), now=now)
         if known.tell_once() or new:
             action = self.settings.identity.action.value
             self._tell("device unlike", device=device.name, differs=[str(each) for each in differences], action=action)

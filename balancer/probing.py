@@ -55,7 +55,8 @@ class Prober:
             await self._until_due()
             await self._check()
             known = self._device.likeness
-            known.due += (known.due - self._clock()) * _JITTER * (2.0 * self._random.random() - 1.0)
+            ahead = min(known.due - self._clock(), self._group.settings.identity.interval)
+            known.due += ahead * _JITTER * (2.0 * self._random.random() - 1.0)
             self._changed()
             await trio.sleep(_SHORT_PAUSE if known.held else _PAUSE)
 

@@ -21,6 +21,7 @@ from balancer.write import NoJournal
 from config import model
 from config.catalogue import Catalogue
 from config.model import Framing
+from health.rota import Rota
 from health.tracker import HealthTracker
 
 from .contact import Contact
@@ -88,6 +89,9 @@ class RunningGroup:
         table = CommandTable(catalogue, bounds)
         self.group = Group(settings, table, bounds, reactor.clock, self._tell)
         self.group.pins.may_open = lambda: not descriptors.exhausted
+        # A device gets as many pings and checks as from one process; who finds something makes the others look.
+        self._rota = Rota() if place is None else Rota(place.number, place.board.count)
+        self.group.likeness.rota = self._rota
         if place is not None:
             self.group.sessions.tries = SharedTries(place.board, place.number, settings.name)
         self.deadlines = Deadlines(self.group, reactor.clock())
@@ -179,7 +183,7 @@ class RunningGroup:
     def _add(self, settings: model.Device, contact: Contact) -> Device:
         group = self.group.settings
         random = Random(self._random.random())  # noqa: S311 - for jitter only
-        device = Device(settings, HealthTracker(group.ping, group.ejection, random), self._bounds)
+        device = Device(settings, HealthTracker(group.ping, group.ejection, random, self._rota), self._bounds)
         keeper = DeviceKeeper(self.group, device, contact.connect, self._reactor, random)
         kept = _Kept(keeper, trio.CancelScope(), contact)
         self._kept[device] = kept

@@ -55,4 +55,4 @@ async def check(
             tracker.ping_answered(seconds, clock())
         changed()
         await trio.sleep(_AT_MOST_EVERY)
-        await alarm.wait(max(tracker.until_next_ping() - _AT_MOST_EVERY, 0.0))
+        await alarm.wait(max(tracker.until_next_ping(clock()) - _AT_MOST_EVERY, 0.0))

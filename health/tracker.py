@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from config.model import Ejection, Ping
 
+from .rota import Rota
 from .state import TRANSITIONS, Danger, Health, Signal
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ class HealthTracker:
     Each method takes ``now`` (seconds, monotonic) and may change `health`, with `reason` for people and `changed_at`.
     """
 
-    def __init__(self, ping: Ping, ejection: Ejection, random: Random) -> None:
+    def __init__(self, ping: Ping, ejection: Ejection, random: Random, rota: Rota | None = None) -> None:
+        """``rota``: among other processes that ping the device too."""
         self._random = random
+        self._rota = rota or Rota()
         self.health = Health.UNKNOWN
         self.reason = "no ping answered yet"
         self.changed_at = 0.0
@@ -115,6 +118,12 @@ class HealthTracker:
         self.ejections[reason] = self.ejections.get(reason, 0) + 1
         self.reason = f"{reason}; out for {duration:g} s"
 
+    def doubted_elsewhere(self) -> None:
+        """Another process has found something wrong: that counts as one failed ping, and never as the last."""
+        if self.health is not Health.DOWN and not self._bad_pings and self._ping.fall > 1:
+            self._good_pings = 0
+            self._bad_pings = 1
+
     def doubt(self) -> None:
         """A connection was lost: others are preferred until something good is seen."""
         self.suspect = True
@@ -184,16 +193,21 @@ class HealthTracker:
         if self.health is Health.EJECTED and now >= self._ejection_ends and self._signal(Signal.EXPIRED, now):
             self.reason = "its ejection is over; waits for a first real request"
 
-    def until_next_ping(self) -> float:
-        """Seconds to wait before the next ping."""
+    def until_next_ping(self, now: float) -> float:
+        """Seconds to wait before the next ping. In doubt every process pings for itself, else they take turns."""
         if self.health is Health.DOWN and not self._good_pings:
             over = max(self._bad_pings - self._ping.fall, 0)
             factor = min(_DOWN_GROWTH ** min(over, 8), _DOWN_MOST)
         elif self.suspect or self.health in (Health.UNKNOWN, Health.DOWN) or self._bad_pings:
-            factor = _IN_DOUBT
+            every = self._ping.interval * _IN_DOUBT
+            return every * (1.0 + self._jitter())
         else:
             factor = 1.0
-        return self._ping.interval * factor * (1.0 + _JITTER * (2.0 * self._random.random() - 1.0))
+        every = self._ping.interval * factor
+        return self._rota.wait(every, now) + every * self._jitter()
+
+    def _jitter(self) -> float:
+        return _JITTER * (2.0 * self._random.random() - 1.0)
 
     def _signal(self, signal: Signal, now: float) -> bool:
         """Apply the table; says whether the health changed."""

@@ -62,9 +62,6 @@ def _listener(listener: Listener, number: int, count: int) -> Listener:
 def _group(group: Group, number: int, count: int) -> Group:
     return attrs.evolve(
         group,
-        # A device gets as many pings and checks as from one process; who finds something rings the others.
-        ping=attrs.evolve(group.ping, interval=group.ping.interval * count),
-        identity=attrs.evolve(group.identity, interval=group.identity.interval * count),
         queue=attrs.evolve(group.queue, size=_at_least_one(group.queue.size, number, count)),
         # What is earned goes with the requests, and these are spread already.
         retries=attrs.evolve(group.retries, reserve=_part(group.retries.reserve, number, count)),

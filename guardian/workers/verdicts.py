@@ -1,8 +1,9 @@
 """What one worker finds out about a device makes the others look at once.
 
-Each makes its verdicts by evidence of its own, with two exceptions: a device that shows another's certificate, or that
-is unlike its group and must not be, is unsafe for all from the first word on, until each has seen otherwise itself.
-Who is behind with writes is in their journal.
+Each makes its verdicts by evidence of its own. That another doubts a device counts as one ping that failed, and is
+never enough: without it the last to know would be a ping's time-out behind the first. There are two exceptions: a
+device that shows another's certificate, or that is unlike its group and must not be, is unsafe for all from the first
+word on, until each has seen otherwise itself. Who is behind with writes is in their journal.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ class _Finding:
     suspect: bool
     unlike: bool
     dangers: Mapping[Danger, str]  # with a text for people
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether that others hear of it counts as a failed ping there."""
+        return self.suspect or self.health in (Health.DOWN, Health.EJECTED)
 
     def worth_telling(self, before: _Finding, *, echo: bool) -> bool:
         """Whether others should look. ``echo``: they were the ones who made us look."""
@@ -79,17 +85,20 @@ class Verdicts:
                         _WORD,
                         group=group.name,
                         device=device.name,
+                        doubtful=found.doubtful,
                         unlike=found.unlike,
                         dangers={danger.value: reason for danger, reason in found.dangers.items()},
                     )
         self._known = known
         self._heard = {device: at for device, at in self._heard.items() if device in known}
 
-    def _hear(self, group: str, device: str, unlike: bool, dangers: dict[str, str]) -> None:
+    def _hear(self, group: str, device: str, doubtful: bool, unlike: bool, dangers: dict[str, str]) -> None:
         for known_group in self._proxy.devices:
             if known_group.name == group:
                 for known in known_group.devices:
                     if known.name == device and not known.leaving:
+                        if doubtful:
+                            known.tracker.doubted_elsewhere()
                         self._take(known_group, known, {Danger(name): why for name, why in dangers.items()}, unlike)
         self._proxy.reactor.flush()
 

@@ -218,5 +218,7 @@ class ModelKeeper:
         self._pinging = None
         self._pinged_at = self._timeline.now
         self._group.changed(self._device)
-        self._ping_at(self._timeline.now + max(self._device.tracker.until_next_ping(), _AT_MOST_EVERY))
+        self._ping_at(
+            self._timeline.now + max(self._device.tracker.until_next_ping(self._timeline.now), _AT_MOST_EVERY)
+        )
         self._fill()

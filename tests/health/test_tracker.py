@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from random import Random
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from config.model import Ejection, Ping
+from health.rota import Rota
 from health.state import Health
 from health.tracker import HealthTracker
 
@@ -83,7 +85,7 @@ class TestPings:
     def test_the_next_one_comes_about_in_time(self, make) -> None:  # type: ignore[no-untyped-def]
         made = make()
         usual = 2.0 if made.health in (Health.UP, Health.PROBATION) else 0.5
-        waits = [made.until_next_ping() for _ in range(200)]
+        waits = [made.until_next_ping(0.0) for _ in range(200)]
         assert min(waits) >= usual * 0.9
         assert max(waits) <= usual * 1.1
         assert len(set(waits)) > 100, "all at the same moment would be a burst"
@@ -91,16 +93,58 @@ class TestPings:
     def test_in_doubt_it_comes_sooner_and_while_down_later_and_later_but_it_comes(self) -> None:
         made = up()
         made.ping_failed("no answer", 1.0)
-        assert made.until_next_ping() <= 0.55
+        assert made.until_next_ping(0.0) <= 0.55
         waits = []
         for _ in range(20):
             made.ping_failed("no answer", 2.0)
-            waits.append(made.until_next_ping())
+            waits.append(made.until_next_ping(0.0))
         assert made.health is Health.DOWN
         assert 1.8 <= waits[1] <= 2.2
         assert 7.2 <= waits[-1] <= 8.8
         made.ping_answered(0.01, 3.0)
-        assert made.until_next_ping() <= 0.55, "it may be coming back"
+        assert made.until_next_ping(0.0) <= 0.55, "it may be coming back"
+
+
+class TestDoubtElsewhere:
+    """What another process tells: one failed ping, and never the last."""
+
+    def test_it_spares_one_failed_ping_however_often_it_is_told(self) -> None:
+        made = up()
+        for _ in range(5):
+            made.doubted_elsewhere()
+        assert made.health is Health.UP
+        assert not made.suspect, "nothing was seen here"
+        assert made.until_next_ping(0.0) <= 0.55
+        for _ in range(PING.fall - 2):
+            made.ping_failed("no answer", 1.0)
+        assert made.health is Health.UP
+        made.ping_failed("no answer", 2.0)
+        assert made.health is Health.DOWN
+
+    def test_a_good_ping_ends_it(self) -> None:
+        made = up()
+        made.doubted_elsewhere()
+        made.ping_answered(0.01, 1.0)
+        assert made.until_next_ping(1.0) >= 1.8
+        for _ in range(PING.fall - 1):
+            made.ping_failed("no answer", 2.0)
+        assert made.health is Health.UP
+
+    def test_where_one_failed_ping_is_enough_it_has_to_be_our_own(self) -> None:
+        made = HealthTracker(attrs.evolve(PING, fall=1), EJECTION, Random(1))
+        made.ping_answered(0.01, 0.0)
+        made.doubted_elsewhere()
+        assert made.health is Health.UP
+
+
+class TestTurns:
+    def test_processes_take_turns_but_not_in_doubt_and_each_comes_soon_then(self) -> None:
+        made = HealthTracker(PING, EJECTION, Random(1), Rota(3, 4))
+        assert made.until_next_ping(0.0) <= 0.55, "nothing is known of it yet"
+        made.ping_answered(0.01, 0.0)
+        assert 5.8 <= made.until_next_ping(0.0) <= 6.2
+        made.ping_failed("no answer", 0.0)
+        assert made.until_next_ping(0.0) <= 0.55
 
 
 class TestRequests:
@@ -291,7 +335,7 @@ def test_whatever_happens_nobody_is_up_without_having_answered_since_it_was_last
                 before is Health.UNKNOWN and step == "good"
             )
             assert proved
-        assert made.until_next_ping() > 0.0
+        assert made.until_next_ping(0.0) > 0.0
 
 
 class TestDangers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -17,7 +18,9 @@ from balancer.pool import DeviceKeeper
 from balancer.transport.dial import DialError
 from balancer.transport.reactor import Reactor
 from balancer.write import Write
+from config import model
 from config.model import Identity, Probe, Role
+from health.rota import Rota
 from health.tracker import HealthTracker
 from tests.support.core import CATALOGUE, device_settings, group_settings
 
@@ -35,8 +38,10 @@ class Scripted:
     world: World
     answers: dict[bytes, bytes | None]
     off: bool = False
+    silent: bool = False  # it takes everything and answers nothing
     delay: float = 0.0  # seconds, of answers to all but pings
     asked: list[tuple[float, bytes]] = attrs.field(factory=list)
+    pings: list[float] = attrs.field(factory=list)  # when they were answered
     streams: set[trio.SocketStream] = attrs.field(factory=set)
 
     async def connect(self) -> socket.socket:
@@ -59,7 +64,10 @@ class Scripted:
         self.streams.discard(stream)
 
     async def _answer(self, stream: trio.SocketStream, data: bytes) -> None:
+        if self.silent:
+            return
         if data == PING:
+            self.pings.append(trio.current_time())
             await stream.send_all(data)
             return
         self.asked.append((trio.current_time(), data))
@@ -81,6 +89,7 @@ class Scripted:
 class World:
     nursery: trio.Nursery
     group: Group
+    reactor: Reactor
     scripted: dict[str, Scripted] = attrs.field(factory=dict)
     told: list[tuple[str, dict[str, Any]]] = attrs.field(factory=list)
     served: list[tuple[float, str]] = attrs.field(factory=list)  # when a device was seen in service
@@ -96,8 +105,16 @@ class World:
         return [facts["device"] for told, facts in self.told if told == event]
 
 
-async def start(nursery: trio.Nursery, *names: str, serials: dict[str, str] | None = None, **identity: Any) -> World:
-    """The first name is the primary's."""
+async def start(
+    nursery: trio.Nursery,
+    *names: str,
+    serials: dict[str, str] | None = None,
+    part: Callable[[model.Group], model.Group] = lambda whole: whole,
+    seed: int = 0,
+    rota: Rota | None = None,
+    **identity: Any,
+) -> World:
+    """The first name is the primary's. ``part``: what of the settings is this process's."""
     serials = serials or {}
     reactor = Reactor(trio.current_time, lambda exc: pytest.fail(repr(exc)))
     described = [
@@ -105,14 +122,16 @@ async def start(nursery: trio.Nursery, *names: str, serials: dict[str, str] | No
         for number, name in enumerate(names)
     ]
     identity.setdefault("probes", PROBES)
-    settings = group_settings(*described, identity=Identity(**identity))
+    settings = part(group_settings(*described, identity=Identity(**identity)))
+    seed *= 100
     told: list[tuple[str, dict[str, Any]]] = []
     table = CommandTable(CATALOGUE, BOUNDS)
     group = Group(settings, table, BOUNDS, reactor.clock, lambda event, **facts: told.append((event, facts)))
-    world = World(nursery, group, told=told)
+    group.likeness.rota = rota or Rota()
+    world = World(nursery, group, reactor, told=told)
     nursery.start_soon(reactor.run)
     for number, each in enumerate(described):
-        device = Device(each, HealthTracker(settings.ping, settings.ejection, Random(number)), BOUNDS)
+        device = Device(each, HealthTracker(settings.ping, settings.ejection, Random(seed + number), rota), BOUNDS)
         group.devices.append(device)
         answers: dict[bytes, bytes | None] = {
             b"ECHO": b"[AOECHO;VS1;]",
@@ -121,6 +140,6 @@ async def start(nursery: trio.Nursery, *names: str, serials: dict[str, str] | No
         }
         world.scripted[each.name] = Scripted(each.name, world, answers)
     for number, device in enumerate(group.devices):
-        keeper = DeviceKeeper(group, device, world.scripted[device.name].connect, reactor, Random(10 + number))
+        keeper = DeviceKeeper(group, device, world.scripted[device.name].connect, reactor, Random(seed + 10 + number))
         nursery.start_soon(keeper.run)
     return world

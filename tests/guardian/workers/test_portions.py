@@ -81,14 +81,6 @@ def test_resends_at_once_and_licensed_rates_are_never_exceeded(config: Config, c
 
 
 @few
-@given(config=configs(), count=workers)
-def test_a_device_gets_as_many_pings_and_checks_as_from_one(config: Config, count: int) -> None:
-    groups = [portion(config, number, count).groups[0] for number in range(1, count + 1)]
-    for of in (lambda group: group.ping.interval, lambda group: group.identity.interval):
-        assert abs(sum(1 / of(group) for group in groups) - 1 / of(config.groups[0])) < 1e-9
-
-
-@few
 @given(config=configs(), count=workers, number=st.integers(1, 64))
 def test_what_is_switched_off_stays_off_and_what_is_on_stays_on(config: Config, count: int, number: int) -> None:
     assume(number <= count)
@@ -113,8 +105,6 @@ def test_everything_else_is_the_same_for_all(config: Config, count: int, number:
         groups=(
             attrs.evolve(
                 group,
-                ping=attrs.evolve(group.ping, interval=whole.ping.interval),
-                identity=attrs.evolve(group.identity, interval=whole.identity.interval),
                 queue=whole.queue,
                 retries=attrs.evolve(group.retries, reserve=whole.retries.reserve),
                 devices=tuple(

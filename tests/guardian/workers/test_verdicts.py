@@ -198,10 +198,14 @@ async def test_who_is_behind_is_not_told_here() -> None:
 async def test_a_word_about_what_a_worker_does_not_have_is_nothing() -> None:
     async with crew() as them:
         first, *others = them.workers
-        first.channel.tell("verdict", group="payments", device="gone", unlike=True, dangers={"stranger": "x"})
-        first.channel.tell("verdict", group="gone", device="a", unlike=True, dangers={"stranger": "x"})
+        first.channel.tell(
+            "verdict", group="payments", device="gone", doubtful=True, unlike=True, dangers={"stranger": "x"}
+        )
+        first.channel.tell("verdict", group="gone", device="a", doubtful=True, unlike=True, dangers={"stranger": "x"})
         others[0]["a"].leaving = True
-        first.channel.tell("verdict", group="payments", device="a", unlike=False, dangers={"stranger": "x"})
+        first.channel.tell(
+            "verdict", group="payments", device="a", doubtful=True, unlike=False, dangers={"stranger": "x"}
+        )
         await them.quiet()
         assert others[0].keeper("a").distrusted == []
         assert others[1].keeper("a").distrusted == ["x"]
