@@ -119,7 +119,7 @@ class Group:
     answer: Bytes = 1_048_576
     """the longest answer taken from a device"""
     context: Context = Context.VERIFY
-    """how the `AG` field is used to tell whose an answer is; see below"""
+    """how the `AG` field is used to tell whose an answer is; see above"""
     queue: Queue = Queue()
     """waiting requests"""
     retries: Retries = Retries()
