@@ -25,6 +25,7 @@ _FIRST_PAUSE: Final = 0.1  # seconds until a dead worker is replaced
 _LONGEST_PAUSE: Final = 10.0  # seconds: it dies again and again
 _WELL_AFTER: Final = 30.0  # seconds of service: then its next end is the first again
 _SILENT_LOOKS: Final = 15  # counted, not timed, so that a machine that stood still is no reason
+_CLEAR_AGAIN: Final = 1.0  # seconds
 _LAST_WORDS: Final = 3.0  # seconds that a worker may take to end after it has drained
 
 
@@ -121,9 +122,20 @@ class Crew:
         finally:
             how = await member.wait()  # noqa: ASYNC102 - shielded there, and soon killed
             del self._channels[member.number]
-            self._board.clear(member.number)
             self._seeing.farewell(member.number)
+        await self._clear(member)
         return why or how
+
+    async def _clear(self, member: Member) -> None:
+        """What it had on the board. Whoever holds that up was stopped in the middle, and is ended before long."""
+        while True:
+            try:
+                self._board.clear(member.number)
+            except OSError as exc:
+                self._log.warning("a dead worker still counts", worker=member.number, reason=exc.strerror)
+                await trio.sleep(_CLEAR_AGAIN)
+            else:
+                return
 
     async def _serve(self, member: Member, serves: Callable[[], None]) -> str:
         """Until it ends, or has to be ended; then it gives why."""

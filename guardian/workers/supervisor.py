@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 import trio
@@ -40,6 +40,12 @@ _OF_SIGNALS: Final = Actor(name="whoever may signal the process", source="signal
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 _STATUS_EVERY: Final = 1.0  # seconds
 _NO_UPGRADE: Final = "several workers cannot hand over to a new process: restart, or set `workers: 1` to upgrade"
+
+
+class Manager(Protocol):
+    """Whoever wants to know."""
+
+    def status(self, text: str) -> None: ...
 
 
 class Supervisor:
@@ -102,7 +108,7 @@ class Supervisor:
         self._log.info("serving", admin=str(bound), listeners=listeners, workers=self._count)
         whole.events.tell(Kind.START, "guardian", "serving", detail=f"version {version() or 'unknown'}")
         self._manager.ready()
-        nursery.start_soon(_tell_status, whole, self._manager)
+        nursery.start_soon(tell_status, whole, self._manager)
         interval = watchdog_interval(os.environ, os.getpid())
         if interval is not None:
             nursery.start_soon(_feed, self._manager, interval)
@@ -168,7 +174,8 @@ class Supervisor:
         self._config = config
 
 
-async def _tell_status(whole: Whole, manager: Notifier) -> None:
+async def tell_status(whole: Whole, manager: Manager) -> None:
+    """To the service manager, until cancelled."""
     while True:
         manager.status(status(whole))
         await trio.sleep(_STATUS_EVERY)
@@ -183,7 +190,7 @@ async def _feed(manager: Notifier, interval: float) -> None:
 
 def status(whole: Whole) -> str:
     """One line for `systemctl status`."""
-    snapshot = whole.snapshot()
+    snapshot = whole.known()
     groups = (
         f"{group.name}: {sum(device.in_service for device in group.devices)} of {len(group.devices)} devices in service"
         for group in snapshot.groups

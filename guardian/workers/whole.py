@@ -166,6 +166,10 @@ class Whole:
 
     def snapshot(self) -> ProxySnapshot:
         self._looked_at = trio.current_time()
+        return self.known()
+
+    def known(self) -> ProxySnapshot:
+        """The same, as far as it is known anyway: nobody is asked more often for it."""
         whole = self._merged or _NOTHING
         return attrs.evolve(
             whole,

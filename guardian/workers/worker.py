@@ -43,6 +43,7 @@ class Worker:
         self._adopted = adopted
         self._prepared: dict[int, tuple[Loaded, Ready]] = {}
         self._drain: Drain | None = None
+        self._hurried = 0  # times, before it was under way
         self.serves = trio.Event()
         self._told_to_drain = trio.Event()
         self._log = structlog.get_logger()
@@ -77,10 +78,14 @@ class Worker:
         if self._channel.ended.is_set():  # nobody is asked whether we are ready any more
             settings = Shutdown(spread=settings.spread, timeout=settings.timeout)
         self._drain = Drain(proxy, settings)
+        for _ in range(self._hurried):
+            self._drain.hurry()
         await self._drain.run()
 
     def _hurry(self) -> None:
-        if self._drain is not None:
+        if self._drain is None:
+            self._hurried += 1
+        else:
             self._drain.hurry()
 
     # --- orders --------------------------------------------------------------------------------------------------

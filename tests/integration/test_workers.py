@@ -235,7 +235,8 @@ async def test_workers_whose_supervisor_is_killed_answer_what_is_outstanding_and
     pki: PkiFiles, tmp_path: Path
 ) -> None:
     device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
-    async with crew(pki, tmp_path, device, {}) as serving:
+    notice = "shutdown: {drain_notice: 120s}\n"  # is for those who ask whether it is ready: nobody answers them now
+    async with crew(pki, tmp_path, device, {}, notice) as serving:
         clients = await serving.clients_of_all()
         await _answered_while(serving, device, clients, signal.SIGKILL)
         await serving.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in serving.pids.values()))

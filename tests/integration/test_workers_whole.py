@@ -15,6 +15,7 @@ from guardian.lesson import LessonRunning
 from guardian.pki import PkiFiles
 from guardian.tailing import Line, Wanted
 from guardian.workers.whole import FRESH, Whole
+from health.rota import Rota
 from tests.integration.test_sessions import LOGIN, world_of_three
 from tests.support.crew import Crew, crew
 
@@ -108,6 +109,11 @@ async def test_a_will_reaches_all_workers_and_those_that_start_later(pki: PkiFil
         worker = await made.start(1)
         assert {device.will for device in worker.proxy.snapshot().groups[0].devices} == {Will.READY, Will.MAINT}
         made.whole.set_will("payments", "hsm2", Will.READY, ME)
+        await made.kill(2)
+        worker = await made.start(2)
+        assert {device.will for device in worker.proxy.snapshot().groups[0].devices} == {Will.READY}, (
+            "not what was before"
+        )
         await made.until_all_serve()
         for wrong in (("payments", "hsm9"), ("issuing", "hsm1")):
             with pytest.raises(LookupError, match=r"there is no group|has no device"):
@@ -201,3 +207,28 @@ async def test_learning_is_over_all_workers(pki: PkiFiles, tmp_path: Path) -> No
         assert (client["connections"], client["from_start"]) == (2, 2)
         assert [(code["code"], code["requests"], code["first"]) for code in client["codes"]] == [("ECHO", 7, 2)]
         assert (lessons.facts["state"], lessons.facts["requests"]) == ("done", 7)
+
+
+async def test_wrong_passwords_are_tried_no_more_often_by_both_than_by_one(pki: PkiFiles, tmp_path: Path) -> None:
+    async with world_of_three(pki, tmp_path, "failures: 3") as world, crew(world) as made:
+        clients = [await made.client(1), await made.client(2)]
+        answers = [
+            await client.request(b"[AORKLG;DAcrypto1;CHwrong;AG%d;]" % number)
+            for number in range(4)
+            for client in clients
+        ]
+        assert [b"ANN" in answer for answer in answers] == [True] * 3 + [False] * 5
+        assert all(b"AM904" in answer for answer in answers[3:])
+        assert sum(len(device.journal.of("RKLG")) for device in world.devices.values()) == 3
+
+
+async def test_they_ping_and_compare_by_turns(pki: PkiFiles, tmp_path: Path) -> None:
+    async with world_of_three(pki, tmp_path) as world, crew(world) as made:
+        now = 1000.0
+        for number, worker in made.workers.items():
+            (group,) = worker.proxy.devices
+            assert (group.likeness.rota.number, group.likeness.rota.count) == (number, 2)
+            for device in group.devices:
+                device.tracker.ping_answered(0.001, now)
+                rota = Rota(number, 2).wait(group.settings.ping.interval, now)
+                assert abs(device.tracker.until_next_ping(now) - rota) <= 0.11 * group.settings.ping.interval

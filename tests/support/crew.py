@@ -15,6 +15,7 @@ from config.catalogue import load_catalogue
 from config.loader import load
 from guardian.proxy import Proxy
 from guardian.ready import make_ready
+from guardian.workers.board import Board, Place, make_board
 from guardian.workers.channel import Channel
 from guardian.workers.seen import Seen
 from guardian.workers.whole import Whole
@@ -37,12 +38,14 @@ class Crew:
     estate: Estate
     whole: Whole
     nursery: trio.Nursery
+    board: int  # a descriptor
     workers: dict[int, Worker] = attrs.field(factory=dict)
 
     async def start(self, number: int) -> Worker:
         """As a supervisor does."""
         ours, theirs = (Channel(end) for end in socket.socketpair())
-        proxy = Proxy()
+        board = Board(os.dup(self.board))
+        proxy = Proxy(place=Place(board, number))
         scope = trio.CancelScope()
         seen = Seen(proxy, theirs, number)
         self.whole.introduce(number, ours)
@@ -53,6 +56,7 @@ class Crew:
                     await nursery.start(proxy.run)
                     nursery.start_soon(theirs.run)
                     nursery.start_soon(seen.run)
+            board.clear(number)
 
         async def hear() -> None:
             await ours.run()
@@ -97,7 +101,7 @@ async def crew(estate: Estate, count: int = 2) -> AsyncIterator[Crew]:
         whole.adopt(make_ready(loaded.config, load_catalogue(loaded.config.catalogue)[0]))
         whole.state = ProxyState.SERVING
         nursery.start_soon(whole.run)
-        made = Crew(estate, whole, nursery)
+        made = Crew(estate, whole, nursery, make_board(count))
         for number in range(1, count + 1):
             await made.start(number)
         await made.until_all_serve()
@@ -105,3 +109,4 @@ async def crew(estate: Estate, count: int = 2) -> AsyncIterator[Crew]:
             yield made
         finally:
             nursery.cancel_scope.cancel()
+            os.close(made.board)

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from guardian.workers.channel import Channel, ChannelError, NoAnswer, PeerGone, Refused
 
@@ -140,8 +141,11 @@ async def test_a_handler_that_fails_does_not_end_the_channel() -> None:
         theirs.answer_with("yes", yes)
         ours.tell("fail")
         ours.tell("fail", surplus=1)
-        ours.tell("what nobody hears")
-        assert await ours.ask("yes") is True
+        with capture_logs() as logs:
+            ours.tell("what nobody hears", secret="a secret")
+            assert await ours.ask("yes") is True
+        assert logs[-1]["event"] == "nobody hears what a process was told"
+        assert "a secret" not in str(logs)
 
 
 async def test_an_answer_that_does_not_come_is_given_up_and_comes_to_nobody_later() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -162,3 +164,24 @@ async def test_a_crew_of_which_one_cannot_start_is_none(tmp_path: Path, monkeypa
     assert not made.crew.members[0].lives
     assert made.seen.steps == ["introduced 1", "gone 1"]
     made.addresses.close()
+
+
+async def test_a_board_that_is_held_up_ends_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was stopped while it had the lock: what a dead one had outstanding counts until it is free."""
+    monkeypatch.setattr(crew_module, "_CLEAR_AGAIN", 0.1)
+    async with serving(tmp_path) as it:
+        board = it.crew._board
+        held = open_board(f"/proc/self/fd/{board.descriptor}")
+        try:
+            fcntl.fcntl(held, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))
+            os.kill(it.crew.members[0].pid, signal.SIGKILL)
+            await it.until(lambda: it.seen.steps[-1] == "gone 1")
+            await trio.sleep(0.3)
+        finally:
+            os.close(held)
+        await it.until(lambda: it.results()[1:] == ["worker 1 lost", "worker 1 serving"])
+
+
+def open_board(path: str) -> int:
+    """With locks of its own."""
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -71,6 +71,8 @@ def test_together_they_do_what_the_configuration_says_or_it_is_told_where_not(co
 @given(config=configs(), count=workers)
 def test_resends_at_once_and_licensed_rates_are_never_exceeded(config: Config, count: int) -> None:
     groups = [portion(config, number, count).groups[0] for number in range(1, count + 1)]
+    handshakes = [portion(config, number, count).listeners[0].limits.handshakes for number in range(1, count + 1)]
+    assert sum(handshakes) == max(config.listeners[0].limits.handshakes, count)
     assert sum(group.retries.reserve for group in groups) == config.groups[0].retries.reserve
     for place, device in enumerate(config.groups[0].devices):
         rates = [group.devices[place].rate for group in groups]

@@ -18,6 +18,7 @@ from guardian.events import Actor
 from guardian.ready import Ready
 from guardian.workers.channel import Channel
 from guardian.workers.messages import Shown, packed
+from guardian.workers.supervisor import tell_status
 from guardian.workers.whole import Whole
 from tests.support import operable
 from tests.support.core import CATALOGUE, device_settings, group_settings
@@ -99,6 +100,24 @@ async def test_while_nobody_looks_workers_are_asked_once_a_second(clock: trio.te
         worker.asked = 0
         await trio.sleep(10)
         assert 7 <= worker.asked <= 10
+
+
+async def test_what_the_service_manager_is_told_is_no_look(clock: trio.testing.MockClock) -> None:
+    async with whole_of() as (whole, [worker]), trio.open_nursery() as nursery:
+        told: list[str] = []
+
+        class Manager:
+            def status(self, text: str) -> None:
+                told.append(text)
+
+        nursery.start_soon(tell_status, whole, Manager())
+        await trio.sleep(2)
+        worker.asked = 0
+        await trio.sleep(10)
+        assert 7 <= worker.asked <= 10
+        assert len(told) >= 10
+        assert "1 of 1 workers" in told[-1]
+        nursery.cancel_scope.cancel()
 
 
 async def test_and_less_often_where_that_holds_them_up(clock: trio.testing.MockClock) -> None:
