@@ -46,7 +46,7 @@ lint: setup
 
 check: lint test
 
-# Beside HAProxy and nginx, every target of docs/performance.md, and what was measured written there: about 11 minutes on
+# Beside HAProxy and nginx, every target of docs/performance.md, and what was measured written there: about 12 minutes on
 # a quiet machine. With ARGS only what they say, on the screen: `make compare ARGS="--rows shared,lost --quick"`.
 compare: setup
 	@$(BIN)/python -m loadtest.compare $(or $(ARGS),--page docs/performance.md --json docs/performance.json)
