@@ -21,8 +21,9 @@ from .descriptors import Descriptors
 from .events import Events
 from .groups import RunningGroup
 from .host import ClientSettings
-from .listener import Listener, Terms
+from .listener import Listener
 from .sockets import OfferedSockets
+from .terms import Terms
 from .workers.board import Place
 
 _BEAT: Final = 0.1  # seconds between signs of life to other workers
@@ -57,7 +58,7 @@ class Intake:
         self._place = place
         self._accepting = True
         self._listeners: dict[str, Listener] = {}  # as in `Bound`
-        self._ending: list[Listener] = []  # taken out, with clients that are still owed an answer
+        self._ending: list[Listener] = []  # taken out, with clients that are still owed an answer, or who shake hands
         self._nursery: trio.Nursery
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -155,7 +156,12 @@ class Intake:
         """Called about every second."""
         for listener in self.all:
             listener.sweep(now)
-        self._ending = [listener for listener in self._ending if listener.clients]
+        self._ending = [listener for listener in self._ending if listener.clients or listener.handshaking]
+
+    def expire(self, now: float) -> None:
+        """Called every few milliseconds: end handshakes that take too long."""
+        for listener in self.all:
+            listener.expire(now)
 
     async def _take_part(self, place: Place) -> None:
         """Among other workers: say that we are alive, and how many clients we have."""

@@ -9,55 +9,34 @@ import time
 from collections.abc import Callable
 from random import Random
 
-import attrs
 import structlog
 import trio
 
 from balancer.exchange import Exchange
 from balancer.group import Group
 from balancer.snapshot import ListenerSnapshot, Outcome
-from balancer.transport.dial import handshake, prepare, wrapped
+from balancer.transport.dial import prepare, wrapped
 from balancer.transport.link import Link
 from balancer.transport.peers import Peer, PeerRefused
 from balancer.transport.reactor import Reactor
-from balancer.transport.tls import ServerSide
-from config import model
 
+from .arrival import Arrival
 from .client import Client
 from .descriptors import Descriptors
 from .events import Actor, Events, Kind
-from .functions import GroupRules
 from .handshakes import Handshakes
-from .host import ClientSettings
 from .logs import RateLimited
 from .sockets import OfferedSockets, address_of, listen
+from .terms import Terms
 from .workers import spreading
 from .workers.board import Place
 
-_ACCEPTS_PER_TURN = 16  # whoever makes room for them gives its descriptor back only after the turn
+_ACCEPTS_PER_TURN = 16
 _NO_RULE = "no rule of the group matches the client (unmatched: refuse)"
 _NOBODY = "(no certificate)"
 _QUIET = 5.0  # seconds without a request: then the next is hardly on its way already
 _QUIET_SHARE = 0.2  # of the time over which clients are let go, at most
 _PAUSE_WHEN_SHORT = 0.05  # seconds without accepting when descriptors or memory ran out
-
-
-@attrs.frozen(kw_only=True)
-class Terms:
-    """What a listener asks of its clients; replaced whole by a reload. ``tls`` is None for clear connections."""
-
-    settings: model.Listener
-    tls: ServerSide | None
-    rules: GroupRules
-    client: ClientSettings
-
-    def recheck(self, peer: Peer | None) -> None:
-        """Whether a client that was admitted on other terms may stay. Raises `PeerRefused`."""
-        if self.tls is None or self.tls.policy is None:
-            return
-        if peer is None:
-            raise PeerRefused("it came without a certificate, which the listener now asks for")
-        self.tls.policy.recheck(peer, time.time())
 
 
 class Listener:
@@ -82,7 +61,6 @@ class Listener:
         self.scope = trio.CancelScope()  # around `serve`
         self.turns = 0  # of the accept loop
         self.waiting = False  # for somebody to come
-        self._coming = 0  # connections that were accepted and are not clients yet
         self.socket: socket.socket
         self._group = group
         self._reactor = reactor
@@ -102,7 +80,7 @@ class Listener:
 
     async def serve(self) -> None:
         """Accept until `scope` is cancelled, then give the address back; who came before still gets a handshake."""
-        async with trio.open_nursery() as nursery:
+        try:
             with self.scope, self.socket as sock:
                 while True:
                     self.waiting = True
@@ -113,11 +91,17 @@ class Listener:
                     most = _ACCEPTS_PER_TURN
                     if self._place is not None:
                         most = await self._let_others_go_first(self._place)
-                    enough = self._accept(sock, nursery, most)
+                    enough = self._accept(sock, most)
+                    self._reactor.flush()
                     if self._place is not None:
                         self._place.beat(self._reactor.clock(), self._descriptors.taken)
                     if not enough:
                         await trio.sleep(_PAUSE_WHEN_SHORT)
+            await self._handshakes.over()
+        finally:
+            for arrival in self._handshakes.leave_all():
+                arrival.close()
+                self._descriptors.taken -= 1
 
     @property
     def group_name(self) -> str:
@@ -134,7 +118,7 @@ class Listener:
             await trio.sleep(pause)
         return min(_ACCEPTS_PER_TURN, spreading.share(ours, others))
 
-    def _accept(self, listening: socket.socket, nursery: trio.Nursery, most: int) -> bool:
+    def _accept(self, listening: socket.socket, most: int) -> bool:
         """Take what waits, so many at most; False when something ran short and a pause would help."""
         for _ in range(most):
             try:
@@ -156,43 +140,68 @@ class Listener:
                 sock.close()
                 continue
             self._descriptors.taken += 1
-            self._coming += 1
-            nursery.start_soon(self._welcome, sock, address[0])
+            self._welcome(sock, address[0])
         return True
 
-    async def _welcome(self, sock: socket.socket, address: str) -> None:
-        """From accepted to client; the barrier of one connection."""
+    def _welcome(self, sock: socket.socket, address: str) -> None:
+        """From accepted to shaking hands, or to client where there is nothing to shake; one connection's barrier."""
         terms = self.terms
-        welcomed = False
+        arrival = None
+        kept = False
         try:
             prepare(sock)
-            peer = None
-            if terms.tls is not None:
-                tls = wrapped(terms.tls.context, sock)
-                sock = tls
-                with self._handshakes.entered(address, terms.settings.limits.handshake) as scope:
-                    await handshake(tls)
-                if scope.cancelled_caught:
-                    self._turn_away("timeout", address, "the handshake was not finished in time")
-                    return
-                peer = terms.tls.check(tls, time.time())
-            welcomed = self._take(sock, peer, address)
-        except PeerRefused as exc:
+            if terms.tls is None:
+                kept = self._take(sock, None, address)
+            else:
+                sock = tls = wrapped(terms.tls.context, sock)
+                arrival = Arrival(self._reactor, tls, address, terms.tls, self)
+                self._handshakes.enter(arrival, address, self._reactor.clock() + terms.settings.limits.handshake)
+                kept = True
+        except Exception as exc:  # noqa: BLE001 - the barrier: a fault of ours costs one connection, not the listener
+            self._failed(address, exc)
+        finally:
+            if not kept:
+                if arrival is not None:
+                    arrival.close()
+                sock.close()
+                self._descriptors.taken -= 1
+
+    def shaken(self, arrival: Arrival) -> None:
+        """Its handshake is done: from here to client; one connection's barrier."""
+        self._handshakes.left(arrival)
+        welcomed = False
+        try:
+            peer = arrival.tls.check(arrival.socket, time.time())
+            welcomed = self._take(arrival.socket, peer, arrival.address)
+        except Exception as exc:  # noqa: BLE001 - the barrier: a fault of ours costs one connection, not the listener
+            self._failed(arrival.address, exc)
+        finally:
+            if not welcomed:
+                arrival.socket.close()
+                self._descriptors.taken -= 1
+
+    def unshaken(self, arrival: Arrival, exc: Exception) -> None:
+        self._handshakes.left(arrival)
+        self._descriptors.taken -= 1
+        self._failed(arrival.address, exc)
+
+    def late(self, arrival: Arrival) -> None:
+        self._descriptors.taken -= 1
+        self._turn_away("timeout", arrival.address, "the handshake was not finished in time")
+
+    def _failed(self, address: str, exc: Exception) -> None:
+        """Why somebody became no client."""
+        if isinstance(exc, PeerRefused):
             self._turn_away("refused", address, str(exc))
-        except ssl.SSLError as exc:
+        elif isinstance(exc, ssl.SSLError):
             reason = f"TLS: {_reason(exc)}"
             self._refused("refused", address, reason)
             if not isinstance(exc, ssl.SSLEOFError):  # it left: a look whether the port answers is nothing refused
                 self._tell_refused("refused", address, reason)
-        except OSError as exc:
+        elif isinstance(exc, OSError):
             self._refused("error", address, (exc.strerror or type(exc).__name__).lower())
-        except Exception as exc:  # noqa: BLE001 - the barrier: a fault of ours costs one connection, not the listener
+        else:
             self._refused("error", address, "a fault of the proxy's own", exc_info=exc)
-        finally:
-            self._coming -= 1
-            if not welcomed:
-                sock.close()
-                self._descriptors.taken -= 1
 
     def _take(self, sock: socket.socket, peer: Peer | None, address: str) -> bool:
         rules = self.terms.rules.of(peer)
@@ -211,7 +220,6 @@ class Listener:
             client.end()
         elif self._spread is not None:
             self._spread(client)
-        self._reactor.flush()
         return True
 
     def client_gone(self, client: Client) -> None:
@@ -250,6 +258,11 @@ class Listener:
         """Called about every second."""
         for client in tuple(self.clients):
             client.sweep(now)
+
+    def expire(self, now: float) -> None:
+        """Called every few milliseconds."""
+        if self._handshakes:
+            self._handshakes.expire(now)
 
     def adopt(self, terms: Terms, group: Group) -> None:
         """New terms: for new connections, and for those that are open, from the next request on.
@@ -312,7 +325,7 @@ class Listener:
     @property
     def handshaking(self) -> int:
         """Connections that were accepted and are not clients yet."""
-        return self._coming
+        return len(self._handshakes)
 
     def snapshot(self) -> ListenerSnapshot:
         kinds = {"shared": 0, "session": 0, "pinned": 0}

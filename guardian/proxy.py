@@ -264,6 +264,10 @@ class Proxy:
                     step = min(step, running.deadlines.look(now))
                 except Exception as exc:  # noqa: BLE001 - the barrier: time must go on for the others
                     self._handler_failed(exc)
+            try:
+                self.intake.expire(now)
+            except Exception as exc:  # noqa: BLE001 - the barrier: as above
+                self._handler_failed(exc)
             self.reactor.flush()
 
     async def _sweep(self) -> None:

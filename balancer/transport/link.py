@@ -13,6 +13,7 @@ from typing import Final
 from balancer.wire.frames import SHORT
 
 from .handler import LinkHandler
+from .pollable import Pollable
 from .reactor import Reactor
 
 _READ_SIZE: Final = SHORT  # a TLS record at most, so that nothing stays behind inside OpenSSL where epoll cannot see it
@@ -24,7 +25,7 @@ _WRITE: Final[int] = select.EPOLLOUT
 _BROKEN: Final[int] = select.EPOLLHUP | select.EPOLLERR
 
 
-class Link:
+class Link(Pollable):
     """A connected, handshaken, non-blocking socket, registered from construction to `close` or loss.
 
     The socket is the link's own from then on, and closed also where it cannot be registered, which raises OSError.

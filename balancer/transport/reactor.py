@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from .pollable import Pollable
+
 if TYPE_CHECKING:
     from .link import Link
 
@@ -20,6 +22,8 @@ _EVENTS_PER_POLL: Final = 64
 _EVENTS_PER_TURN: Final = 192  # then other trio tasks get a turn, so that loud clients starve nobody: about 4 ms
 _WAIT: Final = 0.001  # seconds, the least that epoll knows
 _WAITING_PER_TURN: Final = 0.002  # seconds after which a turn waits no more
+_TOIL_PER_BATCH: Final = 4  # steps of handshakes, half a millisecond each, then answers are sent and others read
+_TOIL: Final = 24  # events that one of them counts for in a turn
 _PATIENCE_LOST: Final = 64  # turns without waiting after a wait in vain, at most
 
 
@@ -32,7 +36,8 @@ class Reactor:
 
     def __init__(self, clock: Callable[[], float], failed: Callable[[BaseException], None]) -> None:
         self._epoll = select.epoll()
-        self._links: dict[int, Link] = {}
+        self._links: dict[int, Pollable] = {}
+        self._toil = 0  # steps in this batch
         self.to_flush: Final[list[Link]] = []  # have something to send; flushed at the end of the batch, or by `flush`
         self.resting: list[Link] = []  # go on in the next batch
         self._failed = failed
@@ -46,10 +51,17 @@ class Reactor:
 
     @property
     def links(self) -> int:
-        """How many links are registered."""
+        """How many links are registered, and connections that shake hands."""
         return len(self._links)
 
-    def register(self, link: Link, fd: int, events: int) -> None:
+    def may_toil(self) -> bool:
+        """Ask before work of half a millisecond, such as a handshake's; where it is False, do it at the next event."""
+        if self._toil >= _TOIL_PER_BATCH:
+            return False
+        self._toil += 1
+        return True
+
+    def register(self, link: Pollable, fd: int, events: int) -> None:
         self._epoll.register(fd, events)
         self._links[fd] = link
 
@@ -120,6 +132,7 @@ class Reactor:
             wait = 0.0
         ready = self._epoll.poll(wait, _EVENTS_PER_POLL)
         links = self._links
+        self._toil = 0
         if self.look is not None and ready:
             self.look()
         for fd, events in ready:
@@ -133,7 +146,7 @@ class Reactor:
                     link.on_event(events)
             except Exception as exc:  # noqa: BLE001 - the barrier: a fault costs its own link only
                 self._handler_failed(link, exc)
-        count = len(ready)
+        count = len(ready) + self._toil * _TOIL
         if rested and rested is not self.resting:
             count += len(rested)
             for link in rested:
@@ -144,7 +157,7 @@ class Reactor:
         self.flush()
         return count
 
-    def _handler_failed(self, link: Link, exc: Exception) -> None:
+    def _handler_failed(self, link: Pollable, exc: Exception) -> None:
         self.failures += 1
         self._failed(exc)
         try:

@@ -7,137 +7,170 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from guardian.handshakes import Handshakes
 
 
-class Door:
-    """Whoever knocks shakes hands for as long as the test lets it, and says how that ended."""
+class Knocking:
+    """Whoever knocks shakes hands until it is given up."""
 
+    def __init__(self) -> None:
+        self.given_up = 0
+        self.closed = 0
+
+    def give_up(self) -> None:
+        self.given_up += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Door:
     def __init__(self, most: int) -> None:
         self.handshakes = Handshakes(most)
-        self.ended: dict[str, bool] = {}  # name -> whether it was cut off
+        self.knocking: dict[str, Knocking] = {}
 
-    async def knock(self, name: str, address: str = "", timeout: float = 10.0) -> None:
-        with self.handshakes.entered(address or name, timeout) as scope:
-            await trio.sleep_forever()
-        self.ended[name] = scope.cancelled_caught
+    def knock(self, name: str, address: str = "", deadline: float = 10.0) -> Knocking:
+        one = self.knocking[name] = Knocking()
+        self.handshakes.enter(one, address or name, deadline)
+        return one
+
+    @property
+    def ended(self) -> list[str]:
+        assert all(one.given_up <= 1 for one in self.knocking.values())
+        return [name for name, one in self.knocking.items() if one.given_up]
 
 
-async def test_one_that_takes_too_long_is_ended(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+def test_one_that_takes_too_long_is_ended() -> None:
     door = Door(4)
-    nursery.start_soon(door.knock, "slow")
-    await trio.sleep(9.9)
-    assert (len(door.handshakes), door.ended) == (1, {})
-    await trio.sleep(0.2)
-    assert (len(door.handshakes), door.ended) == (0, {"slow": True})
+    door.knock("slow")
+    door.knock("slower", deadline=20.0)
+    door.handshakes.expire(9.9)
+    assert (len(door.handshakes), door.ended) == (2, [])
+    door.handshakes.expire(10.0)
+    assert (len(door.handshakes), door.ended) == (1, ["slow"])
+    door.handshakes.expire(19.9)
+    assert len(door.handshakes) == 1
+    door.handshakes.expire(20.1)
+    assert door.ended == ["slow", "slower"]
+    door.handshakes.expire(30.0)
+    assert door.handshakes.crowded_out == 0
 
 
-async def test_the_oldest_makes_room(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+def test_the_oldest_makes_room() -> None:
     door = Door(3)
     for n in range(5):
-        nursery.start_soon(door.knock, f"10.0.0.{n}")
-        await wait_all_tasks_blocked()
+        door.knock(f"10.0.0.{n}")
         assert len(door.handshakes) <= 3
-    assert door.ended == {"10.0.0.0": True, "10.0.0.1": True}
+    assert door.ended == ["10.0.0.0", "10.0.0.1"]
     assert door.handshakes.crowded_out == 2
-    nursery.cancel_scope.cancel()
 
 
-async def test_one_address_holds_half_of_the_places_at_most(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+def test_one_address_holds_half_of_the_places_at_most() -> None:
     door = Door(4)
-    nursery.start_soon(door.knock, "honest")
+    door.knock("honest")
     for n in range(10):
-        nursery.start_soon(door.knock, f"flood {n}", "10.0.0.9")
-        await wait_all_tasks_blocked()
+        door.knock(f"flood {n}", "10.0.0.9")
     assert "honest" not in door.ended
     assert len(door.handshakes) == 3
-    nursery.cancel_scope.cancel()
 
 
-async def test_places_are_given_back(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    handshakes = Handshakes(2)
+def test_places_are_given_back() -> None:
+    door = Door(2)
     for _ in range(10):
-        with handshakes.entered("10.0.0.1", 10.0):
-            await trio.sleep(0.01)
-    assert (len(handshakes), handshakes.crowded_out) == (0, 0)
-    assert not handshakes._counts
+        one = door.knock("10.0.0.1")
+        door.handshakes.left(one)
+        door.handshakes.left(one)  # again changes nothing
+    assert (len(door.handshakes), door.handshakes.crowded_out) == (0, 0)
+    assert not door.handshakes._counts
 
 
-async def test_room_is_made_on_demand_where_there_is_any(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+def test_who_is_given_up_may_leave_as_well() -> None:
+    door = Door(1)
+    first = door.knock("first")
+    door.knock("second")
+    door.handshakes.left(first)
+    assert (len(door.handshakes), door.ended) == (1, ["first"])
+
+
+def test_room_is_made_on_demand_where_there_is_any() -> None:
     door = Door(4)
     assert not door.handshakes.make_room()
-    nursery.start_soon(door.knock, "only")
-    await wait_all_tasks_blocked()
+    door.knock("only")
     assert door.handshakes.make_room()
-    await wait_all_tasks_blocked()
-    assert door.ended == {"only": True}
+    assert door.ended == ["only"]
     assert not door.handshakes.make_room()
 
 
-async def test_a_lower_limit_is_reached_as_others_come(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+def test_a_lower_limit_is_reached_as_others_come() -> None:
     door = Door(6)
     for n in range(6):
-        nursery.start_soon(door.knock, f"10.0.0.{n}")
-    await wait_all_tasks_blocked()
+        door.knock(f"10.0.0.{n}")
     door.handshakes.most = 2
     for n in range(6, 12):
-        nursery.start_soon(door.knock, f"10.0.0.{n}")
-        await wait_all_tasks_blocked()
+        door.knock(f"10.0.0.{n}")
     assert len(door.handshakes) <= 6
-    nursery.cancel_scope.cancel()
 
 
-async def test_one_address_alone_may_hold_one_place_even_of_one(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
+def test_one_address_alone_may_hold_one_place_even_of_one() -> None:
     door = Door(1)
     for n in range(3):
-        nursery.start_soon(door.knock, f"{n}", "10.0.0.1")
-        await wait_all_tasks_blocked()
+        door.knock(f"{n}", "10.0.0.1")
         assert len(door.handshakes) == 1
-    nursery.cancel_scope.cancel()
+
+
+def test_everybody_is_taken_out_without_being_given_up() -> None:
+    door = Door(4)
+    for n in range(3):
+        door.knock(f"10.0.0.{n}")
+    assert len(door.handshakes.leave_all()) == 3
+    assert (len(door.handshakes), door.ended, door.handshakes.crowded_out) == (0, [], 0)
+
+
+async def test_the_last_one_is_waited_for(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    door = Door(4)
+    await door.handshakes.over()  # nobody is there
+    ones = [door.knock("first"), door.knock("second")]
+    done = trio.Event()
+
+    async def wait() -> None:
+        await door.handshakes.over()
+        done.set()
+
+    nursery.start_soon(wait)
+    await wait_all_tasks_blocked()
+    door.handshakes.left(ones[0])
+    await wait_all_tasks_blocked()
+    assert not done.is_set()
+    door.handshakes.left(ones[1])
+    await done.wait()
 
 
 async def test_more_are_accepted_when_the_crowd_is_smaller(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    handshakes = Handshakes(256)
-    done = [await nursery.start(hold, handshakes, f"192.0.2.{number}") for number in range(64)]
-    await nursery.start(wait_for_lull, handshakes, lulls := [])
+    door = Door(256)
+    ones = [door.knock(f"192.0.2.{number}") for number in range(64)]
+    await nursery.start(wait_for_lull, door.handshakes, lulls := [])
     await wait_all_tasks_blocked()
     assert not lulls
-    done[0].set()
+    door.handshakes.left(ones[0])
     await wait_all_tasks_blocked()
     assert lulls == [0.0]
-    nursery.cancel_scope.cancel()
 
 
-async def test_a_crowd_that_does_not_move_is_waited_for_a_moment(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    handshakes = Handshakes(256)
+async def test_a_crowd_that_does_not_move_is_waited_for_a_moment(autojump_clock: MockClock) -> None:
+    door = Door(256)
     for number in range(64):
-        await nursery.start(hold, handshakes, f"192.0.2.{number}")
-    await wait_for_lull(handshakes, lulls := [])
+        door.knock(f"192.0.2.{number}")
+    await wait_for_lull(door.handshakes, lulls := [])
     assert lulls == [pytest.approx(0.25)]
-    nursery.cancel_scope.cancel()
 
 
-async def test_who_is_flooded_does_not_wait(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    handshakes = Handshakes(100)
-    for _ in range(70):  # of one address: twenty are pushed out by those that come
-        await nursery.start(hold, handshakes, "192.0.2.1")
+async def test_who_is_flooded_does_not_wait(autojump_clock: MockClock) -> None:
+    door = Door(100)
+    for number in range(70):  # of one address: twenty are pushed out by those that come
+        door.knock(f"flood {number}", "192.0.2.1")
     for number in range(30):
-        await nursery.start(hold, handshakes, f"192.0.2.{number + 2}")
-    assert handshakes.crowded_out == 20
-    await wait_for_lull(handshakes, lulls := [])
-    await wait_for_lull(handshakes, lulls)
+        door.knock(f"192.0.2.{number + 2}")
+    assert door.handshakes.crowded_out == 20
+    await wait_for_lull(door.handshakes, lulls := [])
+    await wait_for_lull(door.handshakes, lulls)
     assert lulls == [0.0, pytest.approx(0.25)], "once for each time that somebody was pushed out"
-    nursery.cancel_scope.cancel()
-
-
-async def hold(
-    handshakes: Handshakes, address: str, *, task_status: trio.TaskStatus[trio.Event] = trio.TASK_STATUS_IGNORED
-) -> None:
-    done = trio.Event()
-    with handshakes.entered(address, 10.0):
-        task_status.started(done)
-        await done.wait()
 
 
 async def wait_for_lull(
