@@ -105,6 +105,10 @@ async def test_who_finds_a_device_down_makes_the_others_look_but_they_decide_the
             assert other.looks == [1, 0]
             assert other["a"].health is Health.UP
             assert not other["a"].tracker.suspect
+            for _ in range(other.fake.settings.ping.fall - 1):
+                assert other["a"].health is Health.UP, "a word is never enough"
+                other["a"].tracker.ping_failed("no answer", other.fake.now)
+            assert other["a"].health is Health.DOWN, "and counts as one ping that failed"
 
 
 async def test_who_sees_it_back_makes_them_look_too() -> None:
@@ -183,6 +187,18 @@ async def test_where_likeness_is_only_observed_they_compare_and_it_goes_on_servi
         for other in others:
             assert other["b"].serving
             assert other["b"].likeness.due <= other.fake.now
+
+
+async def test_where_a_worker_already_only_observes_nobodys_word_takes_a_device_out() -> None:
+    """The others are about to reload too."""
+    async with crew() as them:
+        first, *others = them.workers
+        unlike = {"unlike": "unlike its group: key table"}
+        first.channel.tell("verdict", group="payments", device="b", doubtful=False, unlike=True, dangers=unlike)
+        await them.quiet()
+        for other in others:
+            assert other["b"].serving
+            assert other["b"].likeness.due <= other.fake.now, "it is compared at once"
 
 
 async def test_who_is_behind_is_not_told_here() -> None:
