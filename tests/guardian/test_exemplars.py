@@ -32,7 +32,7 @@ def said(talk: Talk, seconds: float, request: bytes = b"[AOECHO;BBsecret;]") -> 
 
 
 def fold(talk: Talk) -> None:
-    talk.group.wait(0.02)
+    talk.group.wait(0.1)
 
 
 def shown(talk: Talk, wall_minus_clock: float = 0.0) -> GroupSnapshot:
