@@ -10,6 +10,7 @@ from balancer.wire.frames import answer_decoder, request_decoder
 from balancer.wire.message import answers, parse_request
 from config.model import Framing
 
+from .door import Door
 from .rig import Rig
 
 # As the comparison's load has them: 64 to 300 bytes.
@@ -54,6 +55,11 @@ def _writes() -> Made:
     return (lambda times: rig.ask(WRITE, times // 8)), rig.close
 
 
+def _connections() -> Made:
+    door = Door()
+    return (lambda times: door.come(ECHO, times)), door.close
+
+
 def _requests_decoded() -> Made:
     def run(times: int) -> None:
         decoder = request_decoder(Framing.EXCRYPT, _LIMIT)
@@ -90,6 +96,7 @@ CASES = (
     Case("deep, 64 clients", "the same", _shared(64, 64, 1), 512),
     Case("sessions, 64 clients", "each logged in, with connections of its own", _sessions(64), 512),
     Case("write, 8 clients", "in one order to all three devices", _writes, 64),
+    Case("connection, 1 request", "accepted, checked, served, gone; its handshake without OpenSSL", _connections, 64),
     Case("request decoded", "eight in one read, cut and checked", _requests_decoded, 512),
     Case("answer matched", "eight in one read, cut and compared", _answers_matched, 512),
 )

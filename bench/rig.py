@@ -113,10 +113,8 @@ class Rig:
         self._links: list[Link] = []
         self._since_tick = 0
         self._listener = Listener()
-        rules = GroupRules(self._settings, catalogue, table).of(None)
-        assert rules is not None
-        self._rules = rules
-        self._client_settings = ClientSettings(
+        self.rules = GroupRules(self._settings, catalogue, table)
+        self.client_settings = ClientSettings(
             framing=Framing.EXCRYPT, limits=Limits(), answers=Answers(DEFAULT_ERRORS), longest=Limits().message
         )
         for settings in self._settings.devices:
@@ -154,7 +152,9 @@ class Rig:
 
     def _welcome(self) -> None:
         near, far = _pair()
-        client = Client(self._listener, self.group, self._rules, self._client_settings, None, self._now)
+        rules = self.rules.of(None)
+        assert rules is not None
+        client = Client(self._listener, self.group, rules, self.client_settings, None, self._now)
         client.attach(self._link(near, client))
         self._clients.append(far)
 
@@ -173,7 +173,7 @@ class Rig:
         for _ in range(times):
             for client in self._clients:
                 client.send(request)
-            while self._turn():
+            while self.turn():
                 pass
             for client in self._clients:
                 if client.recv(_LONGEST) != expected:
@@ -184,7 +184,7 @@ class Rig:
                 self._deadlines.look(self._clock() + 0.02)
                 self.reactor.flush()
 
-    def _turn(self) -> bool:
+    def turn(self) -> bool:
         """One batch of the reactor's, then the devices answer; says whether anything happened."""
         busy = self.reactor.run_batch() > 0
         for fd, _ in self._asked.poll(0):
