@@ -36,6 +36,7 @@ T = TypeVar("T")
 Parts = Sequence[tuple[int, T]]  # by the worker's number
 
 _WORST: Final = (Health.UNSAFE, Health.DOWN, Health.EJECTED, Health.PROBATION, Health.UP, Health.UNKNOWN)
+_UNFIT: Final = (Health.DOWN, Health.EJECTED, Health.UNSAFE)
 _LIKENESS: Final = (Likeness.UNLIKE, Likeness.UNKNOWN, Likeness.ALIKE)
 _WILLS: Final = (Will.MAINT, Will.DRAIN, Will.READY)
 _STATES: Final = (ProxyState.SERVING, ProxyState.STARTING, ProxyState.DRAINING)
@@ -91,6 +92,22 @@ def remains(ended: ProxySnapshot, number: int) -> ProxySnapshot:
 def joined(one: ProxySnapshot | None, other: ProxySnapshot) -> ProxySnapshot:
     """Of two that have ended; ``other`` is the later one, and what it did not have any more is let go of."""
     return other if one is None else attrs.evolve(merged({0: other}, one), state=ProxyState.STARTING)
+
+
+def serves_as_well(one: ProxySnapshot, others: Iterable[ProxySnapshot]) -> bool:
+    """Whether each device that is in service for any of the others is so for this one, or known not to be fit."""
+    in_service = {
+        (group.name, device.name)
+        for other in others
+        for group in other.groups
+        for device in group.devices
+        if device.in_service
+    }
+    return all(
+        device.in_service or device.health in _UNFIT or (group.name, device.name) not in in_service
+        for group in one.groups
+        for device in group.devices
+    )
 
 
 # --- groups ------------------------------------------------------------------------------------------------------

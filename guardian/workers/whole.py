@@ -20,7 +20,7 @@ from guardian.events import Actor, Event, Events, Kind
 
 from .channel import Channel, ChannelError
 from .lessons import WholeLessons
-from .merge import joined, merged, remains
+from .merge import joined, merged, remains, serves_as_well
 from .messages import BIG, SMALL, Shown, size, unpacked, unpacked_list
 from .tails import Tails
 
@@ -35,6 +35,8 @@ _WATCHED: Final = 1.0  # seconds for which it is kept fresh after somebody has l
 _UNWATCHED: Final = 1.0  # seconds: what a worker that is killed has counted since it was asked is lost
 _SHARE: Final = 100.0  # times as long as that holds a worker up, until it is asked again while nobody looks
 _PATIENCE: Final = 2.0  # seconds; who has not answered by then is shown as it was
+_FIT_WITHIN: Final = 5.0  # seconds that a new worker may take until it serves as well as the others
+_FIT_LOOK: Final = 0.05
 _NOTHING: Final = ProxySnapshot(
     state=ProxyState.STARTING, started=0.0, groups=(), listeners=(), certificates={}, reloads={}
 )
@@ -132,7 +134,8 @@ class Whole:
     async def welcome(self, number: int, channel: Channel, pid: int) -> None:
         """It has made its configuration the running one, and does not let clients in yet.
 
-        When this returns it has heard what the others have. Raises ChannelError.
+        When this returns it has heard what the others have, and has in service what they have, or has found out why
+        not: who came sooner would be told that there is no device. Raises ChannelError.
         """
         worker = self._workers[number]
         worker.channel, worker.pid, worker.started, worker.shown = channel, pid, time.time(), None
@@ -142,7 +145,13 @@ class Whole:
         channel.tell("refuse_writes", refuse=self._refusing)
         for (group, device), (will, by) in self._wills.items():
             channel.tell("will", group=group, device=device, will=will, by=by)
-        await self._take(worker, channel, await channel.ask("snapshot", of=bytes))
+        with trio.move_on_after(_FIT_WITHIN):
+            while True:
+                await self._take(worker, channel, await channel.ask("snapshot", of=bytes))
+                others = [part for other, part in self._parts().items() if other != number]
+                if worker.shown is None or serves_as_well(worker.shown.snapshot, others):
+                    break
+                await trio.sleep(_FIT_LOOK)
         await self._merge()
 
     def farewell(self, number: int) -> None:

@@ -20,6 +20,7 @@ from guardian.workers.channel import Channel
 from guardian.workers.messages import Shown, packed
 from guardian.workers.supervisor import tell_status
 from guardian.workers.whole import Whole
+from health.state import Health
 from tests.support import operable
 from tests.support.core import CATALOGUE, device_settings, group_settings
 
@@ -93,6 +94,44 @@ def echoes(whole: Whole) -> int:
 def clock(autojump_clock: trio.testing.MockClock) -> trio.testing.MockClock:
     autojump_clock.autojump_threshold = 0.01  # what is on its way between two ends must have the time to arrive
     return autojump_clock
+
+
+@pytest.mark.parametrize(
+    ("after", "sees"), [(1.0, Health.UP), (1.0, Health.DOWN), (1.0, Health.UNSAFE), (60.0, Health.UP)]
+)
+async def test_who_starts_beside_others_lets_nobody_in_before_it_serves_as_well(
+    after: float, sees: Health, clock: trio.testing.MockClock
+) -> None:
+    """Or has found a device unfit itself, or has tried for long enough."""
+    async with whole_of(2) as (whole, _), trio.open_nursery() as nursery:
+        await whole.refresh()
+        whole.farewell(2)
+        ours, theirs = (Channel(end) for end in socket.socketpair())
+        blind = operable.group(devices=tuple(
+            attrs.evolve(device, in_service=False, health=Health.UNKNOWN) for device in operable.group().devices
+        ))  # fmt: skip
+        worker = Worker(theirs, Shown(snapshot=operable.proxy(blind), cpu=0.0, memory=0))
+        theirs.answer_with("snapshot", worker.answer)
+        for name in ("refuse_writes", "tail", "learn", "will"):
+            theirs.hear(name, lambda **_: None)
+        whole.introduce(2, ours)
+        nursery.start_soon(ours.run)
+        nursery.start_soon(theirs.run)
+
+        async def see() -> None:
+            await trio.sleep(after)
+            seeing = operable.group(devices=tuple(
+                attrs.evolve(device, in_service=device.in_service and sees is Health.UP, health=sees)
+                for device in operable.group().devices
+            ))  # fmt: skip
+            worker.shown = attrs.evolve(worker.shown, snapshot=operable.proxy(seeing))
+
+        nursery.start_soon(see)
+        began = trio.current_time()
+        await whole.welcome(2, ours, 4002)
+        took = trio.current_time() - began
+        assert min(after, 5.0) <= took <= min(after, 5.0) + 0.5
+        nursery.cancel_scope.cancel()
 
 
 async def test_while_nobody_looks_workers_are_asked_once_a_second(clock: trio.testing.MockClock) -> None:
