@@ -158,9 +158,17 @@ class DeviceKeeper:
 
     async def _dial(self, owner: Owner | None) -> Upstream:
         """A connected upstream that the group does not know yet. Raises DialError."""
+        while True:
+            connect = self._connect
+            upstream = await self._dial_by(connect, owner)
+            if connect is self._connect:
+                return upstream
+            upstream.link.close()  # a reload came in between: its device may be trusted no longer
+
+    async def _dial_by(self, connect: Connect, owner: Owner | None) -> Upstream:
         device, settings = self._device, self._group.settings
         try:
-            sock = await self._connect()
+            sock = await connect()
         except DialError as exc:
             self._backoff.failed(self._reactor.clock())
             if exc.stranger:

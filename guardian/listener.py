@@ -172,6 +172,8 @@ class Listener:
         welcomed = False
         try:
             peer = arrival.tls.check(arrival.socket, time.time())
+            if arrival.tls is not self.terms.tls:  # a reload came in between
+                self.terms.recheck(peer)
             welcomed = self._take(arrival.socket, peer, arrival.address)
         except Exception as exc:  # noqa: BLE001 - the barrier: a fault of ours costs one connection, not the listener
             self._failed(arrival.address, exc)

@@ -151,6 +151,28 @@ class TestKeeper:
             assert len(world.device.upstreams) == 2
             nursery.cancel_scope.cancel()
 
+    async def test_what_was_dialled_amid_a_reload_is_dialled_again_as_the_reload_says(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """Whom we trusted before it may be trusted no longer."""
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery)
+            before: list[socket.socket] = []
+
+            async def slowly() -> socket.socket:
+                await trio.sleep(0.5)
+                before.append(await world.connect())
+                return before[-1]
+
+            world.keeper.reconnect_with(slowly)
+            await trio.sleep(0.1)
+            world.keeper.reconnect_with(world.connect)
+            await trio.sleep(2)
+            assert before
+            assert all(sock.fileno() == -1 for sock in before)
+            assert len(world.device.upstreams) == len(world.open) == 4
+            nursery.cancel_scope.cancel()
+
     async def test_maintenance_closes_everything_and_stops_pings(self, autojump_clock: trio.testing.MockClock) -> None:
         async with trio.open_nursery() as nursery:
             world = await start(nursery)

@@ -13,7 +13,7 @@ import trio
 from balancer.snapshot import Will
 from guardian.pki import PkiFiles, make_pki, revoke
 from loadtest.simhsm.device import SimulatedDevice
-from tests.support.estate import QUICK, Estate, apply, device_tls, estate
+from tests.support.estate import QUICK, Estate, apply, client_tls, device_tls, estate
 from tests.support.excrypt_client import Closed
 from tests.support.operable import NIGHT_SHIFT
 
@@ -93,15 +93,19 @@ async def test_a_device_is_added_and_another_drained_under_load(pki: PkiFiles, t
         nursery.cancel_scope.cancel()
 
 
-async def test_a_revoked_client_is_closed_and_stays_out(tmp_path: Path) -> None:
-    pki = make_pki(
-        tmp_path / "pki",
+def with_mallory(folder: Path) -> PkiFiles:
+    return make_pki(
+        folder / "pki",
         algorithm="ecdsa",
         clients=("vault-1", "mallory"),
         devices={"hsm1": ("127.0.0.1",), "hsm2": ("127.0.0.1",)},
         crl=True,
         days=365,
     )
+
+
+async def test_a_revoked_client_is_closed_and_stays_out(tmp_path: Path) -> None:
+    pki = with_mallory(tmp_path)
     async with two_devices(pki, tmp_path) as world:
         change(world, f"ca: [{pki.ca}]}}\n\ngroups", f"ca: [{pki.ca}], crl: [{pki.crl}]}}\n\ngroups")
         good, bad = await world.client("vault-1"), await world.client("mallory")
@@ -116,6 +120,29 @@ async def test_a_revoked_client_is_closed_and_stays_out(tmp_path: Path) -> None:
         with pytest.raises(Closed):
             await again.request(ECHO)
         assert world.proxy.snapshot().listeners[0].handshakes["refused"] == 1
+
+
+async def test_who_is_revoked_amid_its_handshake_stays_out(tmp_path: Path) -> None:
+    pki = with_mallory(tmp_path)
+    async with two_devices(pki, tmp_path) as world:
+        change(world, f"ca: [{pki.ca}]}}\n\ngroups", f"ca: [{pki.ca}], crl: [{pki.crl}]}}\n\ngroups")
+        good, bad = [await trio.open_tcp_stream(*world.address) for _ in range(2)]
+        [listener] = world.proxy.intake.listeners
+        with trio.fail_after(30):
+            while listener.handshaking < 2:
+                await trio.sleep(0.01)
+        revoke(tmp_path / "pki", ["mallory"], days=365)
+        apply(world.proxy, world.config)
+        client = trio.SSLStream(good, client_tls(pki, "vault-1"), server_hostname="127.0.0.1")
+        await client.send_all(ECHO)
+        assert await client.receive_some(100) == ECHO
+        refused = trio.SSLStream(bad, client_tls(pki, "mallory"), server_hostname="127.0.0.1")
+        with contextlib.suppress(trio.BrokenResourceError):
+            await refused.send_all(ECHO)
+            assert await refused.receive_some(100) == b""
+        assert world.proxy.snapshot().listeners[0].handshakes == {"ok": 1, "refused": 1}
+        for stream in (client, refused):
+            await trio.aclose_forcefully(stream)
 
 
 async def test_a_broken_file_changes_nothing(pki: PkiFiles, tmp_path: Path) -> None:
