@@ -85,6 +85,8 @@ class Prober:
             asked_again = device.likeness.due
             likeness.judge(device, portrait, comparison, self._clock())
             device.likeness.due = min(device.likeness.due, asked_again)
+        finally:  # not before it is judged: what is written from here on comes after what was compared
+            self._group.writes.rest.end(self, self._clock())
 
     async def _compared(self) -> tuple[Portrait, Comparison | None]:
         """What it showed, and what came of it. Raises PingFailed."""
@@ -144,12 +146,21 @@ class Prober:
     def _undisturbed(self, writes: int) -> bool:
         return not self._group.writes.under_way and self._group.writes.done == writes
 
+    def _at_rest(self) -> bool:
+        writes, device = self._group.writes, self._device
+        if device.likeness.held or device.tracker.is_behind:
+            return writes.rest.ask(self, self._clock(), self._group.settings.queue.timeout)
+        return not writes.under_way
+
     async def _quiet(self) -> None:
-        """Until no write is under way. Raises PingFailed where that takes too long."""
+        """Until no write is under way. Raises PingFailed where that takes too long.
+
+        For a device that waits to be shown alike, and would miss every write meanwhile, writes rest for a moment.
+        """
         if not any(probe.shows_key_table for probe in self._group.settings.probes):
             return
         with trio.move_on_after(self._group.settings.identity.timeout):
-            while self._group.writes.under_way:
+            while not self._at_rest():
                 await trio.sleep(_QUIET_LOOK)
             return
         raise PingFailed("a write was under way all the time")

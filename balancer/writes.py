@@ -22,6 +22,7 @@ from health.state import Health
 from .behind import Behind, Tell
 from .exchange import NEVER, Exchange
 from .intents import DONE, DOUBT, Intent, Mark
+from .rest import Rest
 from .session import Session
 from .snapshot import Outcome, Will, WritesSnapshot
 from .succession import ALIVE, Succession, in_sync
@@ -45,6 +46,7 @@ class GroupWrites:
         self.results: dict[str, int] = {}
         self._group = group
         self._tell = tell
+        self.rest = Rest(self)
         self._pumping = False
         self._in_line: Exchange | None = None  # the first of the queue, which waits for the turn of other processes
         self._in_line_until = 0.0
@@ -81,7 +83,7 @@ class GroupWrites:
             exchange.finish(Outcome.BUSY, None)
         else:
             self.queue.append(exchange)
-            self._pump(now)
+            self.pump(now)
 
     def adopt(self, journal: Journal, last: int, behind: dict[str, Mark], now: float) -> None:
         """Use this journal, which says so. Devices that it names are behind, those of the group and those to come."""
@@ -93,6 +95,7 @@ class GroupWrites:
 
     def expire(self, now: float) -> None:
         """What happens because time passes. Call it often."""
+        self.rest.expire(now)
         self.behind.listen()
         self.behind.notice_equal()
         write = self.current
@@ -106,13 +109,12 @@ class GroupWrites:
             else:  # what it waits for but for other processes, which is a verdict on a device, ends by itself
                 until = self._in_line_until if self._in_line is first else NEVER
             expired = [each for each in self.queue if now >= (until if each is first else each.wait_until)]
-            if expired:
-                self.queue = deque(each for each in self.queue if now < (until if each is first else each.wait_until))
+            self.queue = deque(each for each in self.queue if now < (until if each is first else each.wait_until))
             for exchange in expired:
                 if not exchange.finished:
                     self._count("not_sent")
                     exchange.finish(Outcome.BUSY, None)
-            self._pump(now)
+            self.pump(now)
 
     def snapshot(self) -> WritesSnapshot:
         return WritesSnapshot(
@@ -142,17 +144,17 @@ class GroupWrites:
 
     # --- one write -----------------------------------------------------------------------------------------------
 
-    def _pump(self, now: float) -> None:
+    def pump(self, now: float) -> None:
         """Begin the next write, if none is under way."""
-        if self._pumping:
-            return  # the loop below, further up the stack, goes on
+        if self._pumping or self.rest.wanted:
+            return  # the loop below, further up the stack, goes on; or the rest's end does
         self._pumping = True
         try:
             while self.current is None and self.queue:
                 exchange = self.queue[0]
                 if not exchange.finished and self._awaited(now, exchange.wait_until):
                     break
-                if not self.behind.journal.take_turn(self._take_turn):
+                if not self.behind.journal.take_turn(self.take_turn):
                     self._wait_in_line(exchange, now)
                     return
                 self._in_line = None
@@ -167,18 +169,17 @@ class GroupWrites:
             self._pumping = False
 
     def _wait_in_line(self, exchange: Exchange, now: float) -> None:
-        """Its patience with other processes begins when its own process has nothing before it any more.
-
-        What it has waited before, for writes of its own process or a verdict on a device, it would have waited with
-        one process too, and would then have begun.
-        """
+        """Its patience with others begins here: one process would have begun it now, however long it has waited."""
         if self._in_line is not exchange:
             self._in_line = exchange
             self._in_line_until = min(now + self._group.settings.queue.timeout, exchange.deadline)
 
-    def _take_turn(self) -> None:
+    def take_turn(self) -> None:
+        """The journal says that it is our turn. A rest keeps it."""
+        if self.rest.wanted:
+            return
         if self.queue and self.current is None:
-            self._pump(self._group.clock())
+            self.pump(self._group.clock())
         elif self.current is None:
             self.behind.journal.give_turn()
 
@@ -389,7 +390,7 @@ class GroupWrites:
         owner = write.exchange.owner
         if isinstance(owner, Session):
             self._group.sessions.leave(owner)
-        self._pump(self._group.clock())
+        self.pump(self._group.clock())
 
     def _count(self, result: str) -> None:
         self.results[result] = self.results.get(result, 0) + 1

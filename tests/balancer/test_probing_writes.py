@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
+import pytest
 import trio
 from trio.testing import MockClock
 
+from balancer.intents import Intent
 from balancer.snapshot import Likeness
+from balancer.write import NoJournal
 from config.model import LikenessAction, SerialPin
 from tests.support.probed import A_WRITE, start
 
@@ -130,3 +134,47 @@ class TestSerials:
             assert world.scripted["p"].asked == []
             assert world.serving == {"p", "a"}
             nursery.cancel_scope.cancel()
+
+
+class _OthersWrite(NoJournal):
+    """Other processes write without a break, but for who has the turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ours = False
+        self.history.begin(Intent(number=1, code="GPKA", digest="", slot=None, devices=(), at=0.0))
+        self.kept = dict(self.history._open)
+
+    def take_turn(self, again: Callable[[], None]) -> bool:
+        self.ours = True
+        self.history._open.clear()
+        return True
+
+    def give_turn(self) -> None:
+        self.ours = False
+        self.history._open.update(self.kept)
+
+
+@pytest.mark.parametrize("awaited", ["held", "behind"])
+async def test_who_waits_to_be_shown_alike_is_compared_though_others_write_without_a_break(
+    awaited: str, autojump_clock: MockClock
+) -> None:
+    """Else it would never serve, and would miss each write until they stop."""
+    async with trio.open_nursery() as nursery:
+        world = await start(nursery, "p", "a", action=LikenessAction.ENFORCE)
+        await trio.sleep(5)
+        journal = world.group.writes.behind.journal = _OthersWrite()
+        if awaited == "held":
+            world["a"].likeness.held = True
+            world.group.likeness.recheck(world["a"], trio.current_time())
+        else:
+            world.group.likeness.fell_behind(world["a"], "key table behind", trio.current_time())
+        world.group.changed(world["a"])
+        assert "a" not in world.serving
+        await trio.sleep(10)
+        assert "a" in world.serving
+        assert not journal.ours, "they may go on"
+        asked = world.scripted["a"].count(b"GPKM")
+        await trio.sleep(200)
+        assert world.scripted["a"].count(b"GPKM") == asked, "who serves does not hold them up"
+        nursery.cancel_scope.cancel()
