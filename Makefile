@@ -25,7 +25,7 @@ demo: setup
 
 # The tests run from the sources here, interpreted. Where the data path is compiled, those of its promises run on the
 # installation first: PYTHONSAFEPATH keeps this folder behind it. `make soak` has the runs of minutes.
-COMPILED := installation life failover crosstalk refusals pinned sessions writes context
+COMPILED := installation life failover crosstalk refusals pinned sessions writes context arriving reload
 # Half as many again as processors: many tests wait, for processes, screens and time-outs of their own.
 PARALLEL = -n $(or $(JOBS),$(shell $(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)) * 3 // 2)')) --dist worksteal
 test: setup
