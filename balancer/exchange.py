@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NEVER: Final = float("inf")
 _OK: Final = Outcome.OK  # a look into an enum is slow until Python 3.12
+_SEEN_BY_NOBODY: Final = (Outcome.NO_DEVICE, Outcome.BUSY, Outcome.SHUTDOWN)  # that is what the client takes them for
 
 
 class Exchange:
@@ -48,6 +49,7 @@ class Exchange:
         "relogged",
         "request",
         "resent",
+        "seen",
         "tried",
         "wait_until",
     )
@@ -84,15 +86,21 @@ class Exchange:
         self.resent = 0
         self.bound = False  # belongs to the device it was submitted to: never sent again, nor elsewhere
         self.relogged = False  # its session's login was repeated for it
+        self.seen = False  # a device has read it, and wanted a login first
         self.tried: tuple[Device, ...] = ()
         self.device: Device | None = None  # whose answer counts; before it comes, the one it was sent to last
         self.answered_at = 0.0  # when a device's answer was read that ended it; 0: it ended otherwise
         self.device_seconds = 0.0  # how long the device whose answer counts had it
 
     def finish(self, outcome: Outcome, answer: bytes | None) -> None:
-        """The only way to an end; later calls change nothing (an answer that came after a resend's)."""
+        """The only way to an end; later calls change nothing (an answer that came after a resend's).
+
+        Where some device may have read it, it does not end as one that none has.
+        """
         if self.finished:
             return
+        if outcome is not _OK and (self.seen or self.resent) and not self.bound and outcome in _SEEN_BY_NOBODY:
+            outcome = Outcome.UNKNOWN
         self.finished = True
         self.outcome = outcome
         self.answer = answer

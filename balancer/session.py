@@ -298,6 +298,7 @@ class Session(Owner):
             return False
         if exchange.finished:
             return False
+        exchange.seen = True
         if exchange.relogged:
             exchange.finish(Outcome.LOGIN_LOST, None)
             upstream.close("its login does not hold")

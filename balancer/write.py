@@ -99,7 +99,6 @@ class Write:
         "marks",
         "needed",
         "number",
-        "seen",
         "sent_at",
         "tried",
         "waves",
@@ -118,7 +117,6 @@ class Write:
         self.answer: bytes | None = None  # the first's
         self.tried: list[Device] = []  # asked to be the first
         self.sent_at = 0.0
-        self.seen = False  # some device has read it, though none has run it
         self.advancing = False
         self.adopted = False  # a journal that came meanwhile knows of it too
         self.intent: Intent

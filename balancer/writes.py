@@ -262,11 +262,10 @@ class GroupWrites:
             exchange.finish(outcome, leg.answer)
             self._end(write, "refused")
         elif outcome in _NEVER_WRITTEN:
-            write.seen = write.seen or leg.relogged  # a device wanted a login for it, and was lost before it got one
+            exchange.seen = exchange.seen or leg.seen
             if outcome is Outcome.NO_DEVICE and self._another_first(write):
                 return
-            # No device has run it. But 902 and 904 promise more: that none has seen it.
-            exchange.finish(Outcome.UNKNOWN if write.seen and outcome is not Outcome.LOGIN_LOST else outcome, None)
+            exchange.finish(outcome, None)
             self._end(write, "not_sent")
         else:
             self.behind.done += 1

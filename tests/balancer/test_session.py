@@ -148,6 +148,26 @@ class TestLogins:
         assert run.line is not line
         assert party.heard[-1].startswith(b"[AOGPKD")
 
+    def test_a_request_that_a_device_has_read_is_never_told_that_none_has(self) -> None:
+        """902 and 904 would say so."""
+        made = world("a", "b")
+        party, session = logged_in(made)
+        [line] = lines_of(made, session)
+        made.expire(line)
+        made.ask(party, "GPKD")
+        while not made.group.sessions.results.get("expired"):
+            made.run(line)
+            made.deliver(line)
+        for each in tuple(made.open_lines):
+            made.lose(each.upstream)
+        for device in made.group.devices:
+            device.tracker.distrust("another certificate", made.now)
+            made.group.changed(device)
+        for _ in range(80):
+            made.sweep(0.5)
+        party.listen()
+        assert b"AM903" in party.heard[-1]
+
     def test_where_one_device_refuses_it_the_others_go_on(self) -> None:
         made = world(pipeline=1)
         party, session = logged_in(made)
@@ -194,6 +214,20 @@ class TestBound:
         made.answer(upstream, b"[AORKLG;AGlogin;ANY;]")
         made.answer(upstream, b"[AOGPKD;BBY;]")
         assert ends == [Outcome.OK]
+
+    def test_it_is_known_that_its_device_has_read_it_also_where_no_login_came_of_that(self) -> None:
+        made = world()
+        _, session = logged_in(made)
+        [line] = lines_of(made, session)
+        exchange, ends = bound(session)
+        made.expire(line)
+        session.submit_to(made[line.device], exchange, made.now)
+        while not made.group.sessions.results.get("expired"):
+            made.run(line)
+            made.deliver(line)
+        made.lose(line.upstream)
+        assert ends == [Outcome.NO_DEVICE]
+        assert exchange.seen
 
     def test_it_ends_with_its_session(self) -> None:
         made = world()

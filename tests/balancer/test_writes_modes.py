@@ -100,7 +100,7 @@ class TestThePrimaryIsLost:
         asked = group.write()
         upstream = group.at("a", asked)
         assert upstream is not None
-        upstream.outstanding[0].exchange.relogged = True
+        upstream.outstanding[0].exchange.seen = True
         group.cut("a", asked, written=False)
         assert asked.outcome is Outcome.UNKNOWN
         assert group.behind() == set()
