@@ -119,8 +119,7 @@ class Rig:
         )
         for settings in self._settings.devices:
             self._add(settings, connections)
-        for _ in range(clients):
-            self._welcome()
+        self.welcome(clients)
 
     def _add(self, settings: model.Device, connections: int) -> None:
         tracker = HealthTracker(self._settings.ping, self._settings.ejection, Random(1))  # noqa: S311 - for jitter only
@@ -150,13 +149,15 @@ class Rig:
         self._asked.register(far, select.EPOLLIN)
         self.group.upstream_opened(upstream, self._now)
 
-    def _welcome(self) -> None:
-        near, far = _pair()
+    def welcome(self, clients: int) -> None:
+        """So many more of them."""
         rules = self.rules.of(None)
         assert rules is not None
-        client = Client(self._listener, self.group, rules, self.client_settings, None, self._now)
-        client.attach(self._link(near, client))
-        self._clients.append(far)
+        for _ in range(clients):
+            near, far = _pair()
+            client = Client(self._listener, self.group, rules, self.client_settings, None, self._now)
+            client.attach(self._link(near, client))
+            self._clients.append(far)
 
     def _link(self, near: socket.socket, handler: LinkHandler) -> Link:
         link = Link(self.reactor, near, handler)
