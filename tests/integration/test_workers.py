@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from guardian.pki import PkiFiles
 from loadtest.simhsm.device import SimulatedDevice
 from loadtest.simhsm.latency import Constant
 from tests.support.admin_port import ask
-from tests.support.estate import client_tls, configuration, device_tls
+from tests.support.estate import QUICK, client_tls, configuration, device_tls
 from tests.support.excrypt_client import Closed, ExcryptClient
 from tests.support.process import GUARDIAN, Running, running
 from tests.support.service_manager import ServiceManager
@@ -98,14 +101,19 @@ class Crew:
 
 @asynccontextmanager
 async def crew(
-    pki: PkiFiles, folder: Path, device: SimulatedDevice, environment: Mapping[str, str], more: str = ""
+    pki: PkiFiles,
+    folder: Path,
+    device: SimulatedDevice,
+    environment: Mapping[str, str],
+    more: str = "",
+    group: str = QUICK,
 ) -> AsyncIterator[Crew]:
     """Two workers before one device. ``more``: YAML for the end of the file."""
     async with trio.open_nursery() as nursery:
         await nursery.start(device.serve)
         entry = f'address: "127.0.0.1:{device.port}", role: primary, connections: 4'
         path = folder / "guardian.yaml"
-        path.write_text(configuration(pki, {"hsm1": entry}) + "workers: 2\n" + more)
+        path.write_text(configuration(pki, {"hsm1": entry}, group=group) + "workers: 2\n" + more)
         async with running(path, environment=environment) as proxy:
             serving = Crew(proxy, path, client_tls(pki, "vault-1"))
             client = await serving.client()
@@ -146,6 +154,12 @@ async def test_workers_live_and_die_by_their_supervisor(
         await until_heard("READY=1", "WATCHDOG=1", "STATUS=serving 2 of 2 workers, payments: 1 of 1 devices in service")
         clients = await serving.clients_of_all()
         first = serving.pids
+        for pid in first.values():
+            assert os.getpgid(pid) == pid, "an interrupt at the terminal is for the supervisor"
+            ignored = int(Path(f"/proc/{pid}/status").read_text().split("SigIgn:")[1].split()[0], 16)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+                assert ignored >> (number - 1) & 1, "a manager may signal all, and the supervisor says what it means"
+            assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0), "keys are in its memory"
 
         # A mistake changes nothing, anywhere; nor does an upgrade, which is refused.
         text = serving.config.read_text()
@@ -217,7 +231,7 @@ async def _answered_while(
     serving: Crew, device: SimulatedDevice, clients: list[ExcryptClient], number: signal.Signals
 ) -> None:
     """Each client has a request outstanding when the signal comes, and gets its answer."""
-    device.workload.latency = Constant(0.6)
+    device.workload.latency = Constant(2.0)
     answers: list[bytes] = []
 
     async def late(client: ExcryptClient) -> None:
@@ -228,6 +242,8 @@ async def _answered_while(
             nursery.start_soon(late, client)
         await serving.until(lambda: device.journal.count(_LATE) == len(clients))
         serving.proxy.send(number)
+        await serving.until(lambda: _refused(serving.proxy.address))
+        assert len(answers) < len(clients), "nobody new is left to wait for who takes nobody more"
     assert answers == [_LATE] * len(clients)
 
 
@@ -241,6 +257,58 @@ async def test_workers_whose_supervisor_is_killed_answer_what_is_outstanding_and
         await _answered_while(serving, device, clients, signal.SIGKILL)
         await serving.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in serving.pids.values()))
         assert len(serving.lines("the supervisor has ended: this worker drains and ends too")) == 2
+
+
+async def test_what_one_worker_doubts_the_other_looks_at_though_its_turn_is_far(pki: PkiFiles, tmp_path: Path) -> None:
+    device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
+    rarely = QUICK.replace("interval: 800ms, timeout: 800ms", "interval: 60s, timeout: 1s")
+    assert rarely != QUICK
+    async with crew(pki, tmp_path, device, {}, group=rarely) as serving:
+        client = await serving.client()
+        device.workload.latency = Constant(30.0)
+
+        async def ask_in_vain() -> None:
+            with suppress(Closed):
+                await client.request(ECHO)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_in_vain)
+
+            def who_knows() -> set[object]:
+                return {line["worker"] for line in serving.lines("device health", health="down")}
+
+            await serving.until(lambda: len(who_knows()) == 2, 12.0)
+            nursery.cancel_scope.cancel()
+
+
+def _refused(address: tuple[str, int]) -> bool:
+    with socket.socket() as trying:
+        trying.settimeout(5)
+        return trying.connect_ex(address) == errno.ECONNREFUSED
+
+
+async def test_who_asks_for_the_end_again_and_again_need_not_wait(pki: PkiFiles, tmp_path: Path) -> None:
+    device = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))
+    patient = "shutdown: {drain_notice: 120s, timeout: 120s}\n"
+    async with crew(pki, tmp_path, device, {}, patient) as serving:
+        client = await serving.client()
+        device.workload.latency = Constant(60.0)
+
+        async def ask_in_vain() -> None:
+            with suppress(Closed):
+                await client.request(_LATE)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_in_vain)
+            await serving.until(lambda: device.journal.count(_LATE))
+            serving.proxy.send(signal.SIGTERM)
+            await serving.until(lambda: len(serving.lines("draining")) == 2)
+            with trio.fail_after(30):
+                while serving.proxy.process.returncode is None:
+                    serving.proxy.send(signal.SIGTERM)
+                    await trio.sleep(0.3)
+            assert serving.proxy.process.returncode == 0
+            nursery.cancel_scope.cancel()
 
 
 async def test_who_is_told_to_stop_before_all_serve_stops_at_once(pki: PkiFiles, tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ class Seen:
         self.steps.append(f"introduced {number}")
         channel.hear("event", lambda **_: None)
 
-        async def heard(**_: Any) -> None: ...
+        async def heard(**_: Any) -> None:
+            self.steps.append(f"last words of {number}")
 
         channel.answer_with("last_words", heard)
 
@@ -69,8 +70,8 @@ class World:
     file: Path
     told: list[Event]
 
-    def read(self, more: str = "", change: tuple[str, str] = ("", "")) -> Loaded:
-        self.file.write_text(CONFIG.format(more=more).replace(*change))
+    def read(self, more: str = "", change: tuple[str, str] = ("", ""), workers: str = "workers: 2") -> Loaded:
+        self.file.write_text(CONFIG.format(more=more).replace(*change).replace("workers: 2", workers))
         return load(self.file)
 
     async def until(self, condition: Any) -> None:
@@ -103,6 +104,8 @@ async def serving(folder: Path, count: int = 1) -> AsyncIterator[World]:
         yield made
         await made.crew.drain(Shutdown(timeout=10.0))
     assert not any(member.lives for member in made.crew.members)
+    last = [step for step in made.seen.steps if step.startswith("last words")]
+    assert sorted(last) == [f"last words of {number}" for number in range(1, count + 1)], "of who drains"
     made.addresses.close()
 
 
@@ -142,6 +145,14 @@ async def test_new_orders_reach_all_or_nobody_whatever_happens_meanwhile(
         assert loaded.config is not None
         assert list(it.addresses.shown(loaded.config)) == ["other"]
 
+        # A group comes and goes, and so does the journal of its writes.
+        descriptors = len(os.listdir("/proc/self/fd"))
+        second = "  - {name: more, tls: {mode: clear}, devices: [{name: hsm2, address: '127.0.0.1:2', role: primary}]}"
+        for more in (second + "\nworkers: 2", "workers: 2"):
+            await it.reloads.prepare(it.read(change=("name: excrypt", "name: other"), workers=more))
+            await it.reloads.adopt()
+            assert len(os.listdir("/proc/self/fd")) == descriptors + (more != "workers: 2")
+
         # One cannot adopt what it had prepared: its successor runs on it.
         changed = it.read("shutdown: {timeout: 5s}", change=("name: excrypt", "name: other"))
         await it.reloads.prepare(changed)
@@ -171,6 +182,8 @@ async def test_a_board_that_is_held_up_ends_nobody(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(crew_module, "_CLEAR_AGAIN", 0.1)
     async with serving(tmp_path) as it:
         board = it.crew._board
+        claimed = board.claim(1, b"k" * 16)  # by the worker, as far as others know
+        assert claimed is not None
         held = open_board(f"/proc/self/fd/{board.descriptor}")
         try:
             fcntl.fcntl(held, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))
@@ -180,6 +193,7 @@ async def test_a_board_that_is_held_up_ends_nobody(tmp_path: Path, monkeypatch: 
         finally:
             os.close(held)
         await it.until(lambda: it.results()[1:] == ["worker 1 lost", "worker 1 serving"])
+        assert not board.map[board._claims(1) + claimed], "a dead one has nothing"
 
 
 def open_board(path: str) -> int:

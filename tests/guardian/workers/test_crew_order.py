@@ -45,6 +45,7 @@ class FakeMember:
         self.closed = trio.Event()  # a gate that somebody has closed: nothing is prepared until it is set
         self.closed.set()
         self.waits = False
+        self.cannot = ""  # prepare, for this reason
         self.channel: Channel
         self.far: Channel
 
@@ -53,8 +54,7 @@ class FakeMember:
         self.far = Channel(line)
         self.far.hear("drain", self._drain)
         self.far.hear("hurry", lambda: self.steps.append("hurry"))
-        for word in ("verdict", "alive"):
-            self.far.hear(word, lambda **_: None)
+        self.far.hear("verdict", lambda device, **_: self.steps.append(f"verdict on {device}"))
         self.lives = True
         self.steps.append("start")
         trio.lowlevel.spawn_system_task(self.far.run)
@@ -76,6 +76,8 @@ class FakeMember:
             await self.closed.wait()
             nursery.cancel_scope.cancel()
         self.waits = False
+        if self.cannot:
+            raise crew_module.ChannelError(self.cannot)
         if self.far.ended.is_set():
             raise crew_module.PeerGone("it has ended")
         self.steps.append(f"prepare {orders.number}")
@@ -200,11 +202,43 @@ async def test_who_does_not_end_in_its_time_is_killed(start: Any) -> None:
         await it.serve()
         it.members[1].obeys = False
         began = trio.current_time()
-        with trio.fail_after(20):
+        with trio.fail_after(10):  # before it would be silent for too long
             await it.crew.drain(Shutdown(drain_notice=0.1, timeout=0.2))
         assert trio.current_time() - began >= 0.5
         assert it.members[0].steps[-1] == "drain"
         assert it.members[1].steps[-2:] == ["drain", "kill"]
+
+
+async def test_a_crew_that_is_given_up_leaves_nobody_behind(start: Any) -> None:
+    async with start() as it:
+        await it.serve()
+        members = it.members
+    assert [member.steps[-1] for member in members] == ["kill", "kill"]
+
+
+async def test_what_one_cannot_prepare_is_forgotten_by_those_that_can(start: Any) -> None:
+    async with start() as it:
+        one, two = it.members
+        await it.serve()
+        two.cannot = "its certificate is not there"
+        with pytest.raises(OSError, match=r"worker 2.*certificate is not there"):
+            await it.crew.prepare(orders(2))
+        it.crew.forget()
+        assert one.steps[-2:] == ["prepare 2", "forget"]
+        assert it.crew.orders.number == 1
+
+
+async def test_what_one_finds_out_is_told_to_the_others_also_to_one_that_came_later(start: Any) -> None:
+    async with start() as it:
+        one, two = it.members
+        await it.serve()
+        two.kill()
+        await it.until(lambda: two.steps.count("let in") == 2)
+        one.far.tell("verdict", group="payments", device="hsm1", doubtful=True, unlike=False, dangers={})
+        await it.until(lambda: two.steps[-1] == "verdict on hsm1")
+        two.far.tell("verdict", group="payments", device="hsm2", doubtful=True, unlike=False, dangers={})
+        await it.until(lambda: one.steps[-1] == "verdict on hsm2")
+        assert "verdict on hsm2" not in two.steps
 
 
 async def test_who_is_in_a_hurry_tells_all(start: Any) -> None:
