@@ -275,6 +275,8 @@ class Link(Pollable):
         self.open = False
         self._out.clear()
         self._rest = b""
+        # The 24 KiB that OpenSSL has for it go now: link and handler know each other, and may be collected late.
+        self._recv, self._send, self._pending = _read_nothing, _write_nothing, None
         try:
             self._reactor.unregister(self._fd)
         finally:
@@ -294,6 +296,15 @@ def _reading_and_writing(
     if inner is not None:
         return inner.read, inner.write, inner.pending
     return sock.recv, sock.send, sock.pending if isinstance(sock, ssl.SSLSocket) else None
+
+
+def _read_nothing(size: int) -> bytes:
+    """Of a link that is closed."""
+    raise ConnectionError
+
+
+def _write_nothing(data: bytes) -> int:
+    raise ConnectionError
 
 
 def _describe(exc: OSError) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +71,27 @@ def linked(reactor: Reactor, handler: Listening) -> Iterator[socket.socket]:
     with far:
         yield far
         handler.link.close()
+
+
+@pytest.mark.parametrize("end", ["closed", "lost", "finished"])
+def test_what_openssl_has_for_a_connection_goes_with_it(site: Site, tmp_path: Path, end: str) -> None:
+    """Not when somebody collects: link and handler know each other, and ten thousand of them have 240 MiB."""
+    server = site.server().context
+    with running() as reactor, shaken(server, client_context(tmp_path, site.root, site.issue())) as ends:
+        handler = Listening()
+        handler.link = Link(reactor, ends.server, handler)
+        inner = ends.server._sslobj  # type: ignore[attr-defined]
+        gc.disable()
+        try:
+            if end == "finished":
+                handler.link.finish()
+            if end == "lost":
+                handler.link.lose("a fault")
+            handler.link.close()
+            assert sys.getrefcount(inner) == 2, "this test and the call"
+        finally:
+            gc.enable()
+        handler.link.pull()  # nothing comes of it
 
 
 @pytest.mark.parametrize("size", [1, 471, 472, 473, 944, 5000, 16_383, 16_384])
