@@ -82,6 +82,7 @@ simulate: setup
 soak: setup
 	@$(BIN)/python -m tests.support.hostile --connections 20000 $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.support.jepsen --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) $(ARGS)
+	@$(BIN)/python -m tests.support.jepsen --workers 2 --seconds $(or $(SECONDS),130) --seed $(or $(SEED),$$(date +%s)) $(ARGS)
 	@$(BIN)/python -m tests.support.upgrading
 
 # Roots of Debian booted with systemd, the package, the container image, two nodes with keepalived: as root, minutes.

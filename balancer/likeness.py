@@ -40,6 +40,7 @@ class DeviceLikeness:
         self.vouched = False  # the operator says that it is as it should be
         self.trouble = ""  # why it could not be checked
         self.failures = 0  # checks in a row that said nothing
+        self.breaks = 0  # times that whoever was connected next may have been another, or without its keys
         self.results: dict[str, int] = {}  # checks by what came of them
         self.wake: Callable[[], None] = _nobody_looks
         self.ask: Ask | None = None
@@ -155,6 +156,7 @@ class GroupLikeness:
             known.state = Likeness.UNKNOWN
         known.held = self.enforced
         known.failures = 0
+        known.breaks += 1
         self.recheck(device, now)
 
     def willed(self, device: Device, will: Will, now: float) -> None:

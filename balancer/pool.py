@@ -174,6 +174,7 @@ class DeviceKeeper:
             if exc.stranger:
                 self.distrust(str(exc))
             raise
+        self._reactor.catch_up()  # else the device was lost before it was here again, and we heard of it afterwards
         framing = device.settings.framing or settings.framing
         link, stamps = await self._tried(sock, framing) if settings.context is Context.INJECT else (None, None)
         upstream = Upstream(
@@ -212,6 +213,7 @@ class DeviceKeeper:
         except BaseException:  # cancelled, perhaps just as the answer came: nobody else knows the link
             link.close()
             raise
+        self._reactor.catch_up()
         if trial.echoes is None:
             link.close()
         if not link.open:

@@ -108,13 +108,16 @@ class Prober:
         for _ in range(_TRIES):
             await self._quiet()
             writes = group.writes.done
+            breaks = [device.likeness.breaks for device in devices]
             try:
                 portraits = [await self._portrait(device, writes) for device in devices]
             except _Torn:
                 continue
+            if [device.likeness.breaks for device in devices] != breaks:
+                continue  # what was shown before says nothing of who is there now
             if not portraits[0].key_tables or self._undisturbed(writes):
                 return portraits
-        raise PingFailed("writes never paused for long enough")
+        raise PingFailed("writes, or losses of all connections, never paused for long enough")
 
     async def _portrait(self, device: Device, writes: int) -> Portrait:
         """Ask it everything once. Raises PingFailed, or `_Torn` where its key table may be in the middle of a write."""

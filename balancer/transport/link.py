@@ -207,6 +207,8 @@ class Link(Pollable):
                 self._peer_ended = True
                 self.pause_reading()  # it would be told of the end again and again
             else:
+                if isinstance(self._socket, ssl.SSLSocket) and not self._rest:
+                    self._say_goodbye()  # OpenSSL lets nobody resume a session that ended without
                 self.lose("closed by the peer")
         elif not self._finishing:
             self._handler.received(data, self._clock())

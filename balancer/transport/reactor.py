@@ -24,6 +24,7 @@ _WAIT: Final = 0.001  # seconds, the least that epoll knows
 _WAITING_PER_TURN: Final = 0.002  # seconds after which a turn waits no more
 _TOIL_PER_BATCH: Final = 4  # steps of handshakes, half a millisecond each, then answers are sent and others read
 _TOIL: Final = 24  # events that one of them counts for in a turn
+_CATCH_UP: Final = 8  # batches, at most
 _PATIENCE_LOST: Final = 64  # turns without waiting after a wait in vain, at most
 
 
@@ -84,6 +85,12 @@ class Reactor:
         unsent.clear()
         if self.publish is not None:
             self.publish()
+
+    def catch_up(self) -> None:
+        """Handle what has come until now. Not for handlers."""
+        for _ in range(_CATCH_UP):
+            if self.run_batch() < _EVENTS_PER_POLL:
+                return
 
     async def run(self) -> None:
         """Serve until cancelled; links may be closed and flushed after that."""

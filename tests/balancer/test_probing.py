@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 
 import pytest
 import trio
@@ -123,6 +124,49 @@ class TestReconnect:
             world.scripted["a"].answers[b"GPKM"] = b"[AOGPKM;KTa,b;]"
             await trio.sleep(30)
             assert "a" in world.serving
+            nursery.cancel_scope.cancel()
+
+    async def test_what_it_showed_before_it_was_lost_says_nothing_of_who_came_back(
+        self, autojump_clock: MockClock
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, "p", "a", action=LikenessAction.ENFORCE)
+            await trio.sleep(10)
+            scripted = world.scripted["a"]
+            scripted.restarts_after = b"GPKM"  # the last probe of a check
+            while scripted.restarts_after:
+                await trio.sleep(0.1)
+            for _ in range(400):
+                await trio.sleep(0.01)
+                assert "a" not in world.serving
+            assert world["a"].health is Health.UNSAFE
+            nursery.cancel_scope.cancel()
+
+    async def test_who_is_connected_anew_is_not_taken_for_who_was_lost_just_before(
+        self, autojump_clock: MockClock
+    ) -> None:
+        """That the others are gone is read before the new connection counts."""
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, "p", "a", action=LikenessAction.ENFORCE)
+            await trio.sleep(10)
+            scripted, device = world.scripted["a"], world["a"]
+            restarts = [scripted.restart_empty]
+
+            async def restart_meanwhile() -> socket.socket:
+                sock = await scripted.connect()
+                for restart in (restarts.pop() for _ in tuple(restarts)):
+                    restart()
+                return sock
+
+            device.keeper.reconnect_with(restart_meanwhile)
+            next(iter(device.upstreams)).close("one is missing")
+            assert "a" in world.serving
+            while restarts:
+                await trio.sleep(0.01)
+            for _ in range(400):
+                await trio.sleep(0.01)
+                assert "a" not in world.serving
+            assert device.health is Health.UNSAFE
             nursery.cancel_scope.cancel()
 
     async def test_observed_it_serves_at_once_and_is_checked_soon(self, autojump_clock: MockClock) -> None:

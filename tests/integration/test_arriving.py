@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import trio
 
 from guardian.pki import PkiFiles
 from loadtest.simhsm.device import SimulatedDevice
-from tests.support.estate import Estate, apply, device_tls, estate
+from tests.support.estate import Estate, apply, client_tls, device_tls, estate
 
 ECHO = b"[AOECHO;AGx;]"
 
@@ -66,6 +68,27 @@ async def test_the_oldest_makes_room_for_others(pki: PkiFiles, tmp_path: Path) -
         with trio.fail_after(30):
             while world.proxy._descriptors.taken > 1:
                 await trio.sleep(0.01)
+
+
+async def test_a_tls12_client_that_says_goodbye_resumes_its_session(pki: PkiFiles, tmp_path: Path) -> None:
+    devices = {"hsm1": SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"))}
+    async with estate(pki, tmp_path, devices) as world:
+        context = client_tls(pki, "vault-1")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+        def come(session: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
+            with socket.create_connection(world.address, timeout=30) as plain:
+                tls = context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
+                tls.sendall(ECHO)
+                assert tls.recv(100) == ECHO
+                resumed, kept = tls.session_reused, tls.session
+                tls.unwrap()  # waits for the other's goodbye
+                tls.close()
+            return bool(resumed), kept
+
+        resumed, session = await trio.to_thread.run_sync(come, None)
+        assert not resumed
+        assert (await trio.to_thread.run_sync(come, session))[0]
 
 
 async def test_who_shakes_hands_at_the_end_is_closed(pki: PkiFiles, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -30,7 +32,7 @@ from .checkers import Violation, check
 from .estate import client_tls, configuration, device_tls
 from .histories import History, Promises
 from .lives import BLOCKED, Client, Traffic, Who
-from .nemesis import BUSY, DEEDS, KEY_DEEDS, Nemesis, Operator, devices_of
+from .nemesis import BUSY, DEEDS, KEY_DEEDS, WORKER_DEEDS, Nemesis, Operator, devices_of
 from .process import Running, running
 
 CLIENTS: Final = 30
@@ -71,12 +73,14 @@ class Plan:
     promises: Promises = ALL
     group: str | None = None  # the group's settings as YAML, instead of those that follow from the promises
     elsewhere: str = ""  # YAML for the end of the file
+    workers: int = 1
     pace: float = 1.0  # seconds between two deeds of the nemesis, on average
     deeds: tuple[str, ...] | None = None  # by default all that the promises allow for
 
     @property
     def all_deeds(self) -> tuple[str, ...]:
-        return self.deeds or DEEDS + (KEY_DEEDS if self.promises.likeness else ())
+        keys = KEY_DEEDS if self.promises.likeness else ()
+        return self.deeds or DEEDS + keys + (WORKER_DEEDS if self.workers > 1 else ())
 
     @property
     def settings(self) -> str:
@@ -119,13 +123,22 @@ class _Proxy:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
                 await self._dead.wait()
+                workers = _children(process.process.pid)
                 process.process.kill()
                 self.current = None
+            await _ended(workers)  # they answer what is outstanding, and the journal is theirs until then
 
     async def kill(self) -> None:
         self._alive = trio.Event()
         self._dead.set()
         await self._alive.wait()
+
+    def kill_worker(self, random: Random) -> None:
+        """One of several, if there are any just now."""
+        if self.current is not None:
+            workers = _children(self.current.process.pid)
+            if workers:
+                os.kill(random.choice(workers), signal.SIGKILL)
 
     def address(self) -> tuple[str, int]:
         """Where clients are served. Raises LookupError while nobody serves them."""
@@ -155,7 +168,9 @@ async def perform(plan: Plan, folder: Path) -> Result:
         contexts = {who.identity: client_tls(pki, who.identity) for who in WHO}
         traffic = Traffic(proxy.address, contexts.__getitem__, plan.promises, major_key)
         operator = Operator(devices, proxy.status)
-        nemesis = Nemesis(devices, Random(random.random()), proxy.kill, operator.in_service, plan.all_deeds, plan.pace)
+        chance = Random(random.random())
+        nemesis = Nemesis(devices, chance, proxy.kill, operator.in_service, plan.all_deeds, plan.pace)
+        nemesis.kill_worker = proxy.kill_worker
         nemesis.requests = traffic.asked.__len__
         operator.doubtful = nemesis.troubled
         assert await settle(operator), "the devices never came into service"
@@ -235,7 +250,9 @@ async def _serving(
             await nursery.start(device.serve)
             entries[name] = f'address: "127.0.0.1:{device.port}", role: {"production" if entries else "primary"}'
         config = folder / "guardian.yaml"
-        config.write_text(configuration(pki, entries, group=plan.settings) + plan.elsewhere)
+        config.write_text(
+            configuration(pki, entries, group=plan.settings) + plan.elsewhere + f"workers: {plan.workers}\n"
+        )
         proxy = _Proxy(config)
         await nursery.start(proxy.keep)
         yield proxy
@@ -253,6 +270,16 @@ def new_device(pki: PkiFiles, name: str, plan: Plan, seed: int) -> SimulatedDevi
         capacity=16,
         seed=plan.seed + seed,
     )
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def _ended(pids: Iterable[int]) -> None:
+    with trio.fail_after(60):
+        while any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids):
+            await trio.sleep(0.02)
 
 
 def _table(device: SimulatedDevice) -> dict[int, bytes]:
@@ -289,16 +316,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="of traffic")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pace", type=float, default=1.0, help="seconds between two deeds, on average")
-    parser.add_argument("--deed", dest="deeds", choices=DEEDS + KEY_DEEDS, action="append", help="these and no others")
+    parser.add_argument("--workers", type=int, default=1, help="of the proxy")
+    every_deed = DEEDS + KEY_DEEDS + WORKER_DEEDS
+    parser.add_argument("--deed", dest="deeds", choices=every_deed, action="append", help="these and no others")
     parser.add_argument("--without", choices=["sessions", "writes", "likeness"], action="append", default=[])
     parser.add_argument("--group", type=Path, help="a file of the group's settings, instead of those of the run")
     given = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
     promises = attrs.evolve(ALL, **dict.fromkeys(given.without, False))
     group = given.group.read_text() if given.group else None
-    plan = Plan(
-        given.seconds, given.seed, promises, group, pace=given.pace, deeds=tuple(given.deeds) if given.deeds else None
-    )
+    deeds = tuple(given.deeds) if given.deeds else None
+    plan = Plan(given.seconds, given.seed, promises, group, workers=given.workers, pace=given.pace, deeds=deeds)
     with tempfile.TemporaryDirectory() as folder:
         result = trio.run(perform, plan, Path(folder))
     print(f"seed {given.seed}\n{report(result)}")

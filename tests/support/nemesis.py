@@ -16,6 +16,7 @@ from loadtest.simhsm.faults import Fault, FaultMix
 
 DEEDS: Final = ("proxy", "kill", "hang", "cut", "trouble")
 KEY_DEEDS: Final = ("empty", "old")  # after which a device must not serve
+WORKER_DEEDS: Final = ("worker",)  # where there are several
 MOST_IN_TROUBLE: Final = 2  # devices at once
 BUSY: Final = 100  # requests a second that a machine with time for us does at least
 NOTICED: Final = 1.0  # seconds after which the proxy has seen what happened
@@ -26,6 +27,7 @@ Deed = Callable[[str, SimulatedDevice], Awaitable[None]]
 @attrs.define(eq=False)
 class Nemesis:
     """``kill_proxy`` ends the proxy at once and returns when another serves; ``in_service`` asks the proxy of a device.
+    ``kill_worker`` ends one of its processes, where it has several.
 
     Each deed is done once, in an order of chance, before any is done again. `diary`: what was done, and when.
     """
@@ -38,6 +40,7 @@ class Nemesis:
     pace: float = 1.0  # seconds between two deeds, on average
     diary: list[tuple[float, str]] = attrs.field(factory=list)
     requests: Callable[[], int] | None = None  # sent so far: the next deed waits until clients have seen the last one
+    kill_worker: Callable[[Random], None] | None = None
     troubled: set[str] = attrs.field(factory=set)  # from the deed until the proxy says that it serves again
 
     async def run(self) -> None:
@@ -57,6 +60,10 @@ class Nemesis:
                 if what == "proxy":
                     self._note("the proxy is killed")
                     await self.kill_proxy()
+                    continue
+                if what == "worker" and self.kill_worker is not None:
+                    self._note("a worker is killed")
+                    self.kill_worker(self.random)
                     continue
                 nursery.start_soon(self._do, what, self.random.choice(well))
 

@@ -40,6 +40,7 @@ class Scripted:
     off: bool = False
     silent: bool = False  # it takes everything and answers nothing
     delay: float = 0.0  # seconds, of answers to all but pings
+    restarts_after: bytes = b""  # a code: with its answer on the way, all connections end, and the table is empty
     asked: list[tuple[float, bytes]] = attrs.field(factory=list)
     pings: list[float] = attrs.field(factory=list)  # when they were answered
     streams: set[trio.SocketStream] = attrs.field(factory=set)
@@ -75,6 +76,15 @@ class Scripted:
         answer = self.answers[data[3:7]]
         if answer is not None:
             await stream.send_all(answer)
+        if data[3:7] == self.restarts_after:
+            self.restarts_after = b""
+            self.restart_empty()
+
+    def restart_empty(self) -> None:
+        """Within one moment."""
+        self.answers[b"GPKM"] = b"[AOGPKM;KT;]"
+        for stream in self.streams:
+            stream.socket.close()
 
     async def cut(self) -> None:
         """All its connections are gone, as after a restart."""
