@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .reloading import Reloading
 
 _SWEEP = 1.0  # seconds between looks at all clients
+_LISTEN_EVERY = 0.001  # seconds; a look at a journal takes some 5 µs
 
 
 class Proxy:
@@ -59,8 +60,9 @@ class Proxy:
         self.state = ProxyState.STARTING
         self.reactor = Reactor(clock, self._handler_failed)
         self._place = place
+        self._listen_at = 0.0
         if place is not None:
-            self.reactor.look, self.reactor.publish = place.glance, place.publish
+            self.reactor.look, self.reactor.publish = self._look_around, place.publish
         self._started = time.time()
         self._offered = offered or OfferedSockets()
         self._journals = Journals(owners or Owners(), together=place is not None)
@@ -281,6 +283,20 @@ class Proxy:
                     running.keep_journal(None)
             self._former = [running for running in self._former if running.group.devices]
             self.reactor.flush()
+
+    def _look_around(self) -> None:
+        """What other workers do, before requests are handled: where one has fallen behind, nobody is to read there."""
+        assert self._place is not None, "there are others"
+        self._place.glance()
+        now = self.reactor.clock()
+        if now < self._listen_at:
+            return
+        self._listen_at = now + _LISTEN_EVERY
+        for running in self._groups.values():
+            try:
+                running.group.writes.behind.listen()
+            except Exception as exc:  # noqa: BLE001 - the barrier: as in a tick
+                self._handler_failed(exc)
 
     def _handler_failed(self, exc: BaseException) -> None:
         self._log.error("a fault of the proxy's own: a connection is given up", exc_info=exc)

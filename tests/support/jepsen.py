@@ -273,7 +273,9 @@ def new_device(pki: PkiFiles, name: str, plan: Plan, seed: int) -> SimulatedDevi
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Whichever of its threads has started them."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
 
 
 async def _ended(pids: Iterable[int]) -> None:
