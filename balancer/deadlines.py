@@ -137,7 +137,7 @@ class Deadlines:
         for exchange in expired:
             if not exchange.tried:
                 self._group.waited(now - exchange.arrived)
-            if exchange.resent:
-                exchange.finish(Outcome.TIMEOUT if exchange.attempts else Outcome.UNKNOWN, None)
+            if exchange.resent and exchange.attempts:
+                exchange.finish(Outcome.TIMEOUT, None)
             else:
                 exchange.finish(Outcome.NO_DEVICE if hopeless else Outcome.BUSY, None)

@@ -165,8 +165,7 @@ class Link(Pollable):
         """Close now; the handler is not told. Says goodbye to a TLS peer if that takes no waiting."""
         if not self.open:
             return
-        if isinstance(self._socket, ssl.SSLSocket) and not self._rest and not self._draining:
-            self._say_goodbye()
+        self._say_goodbye()
         self._drop()
 
     def lose(self, reason: str) -> None:
@@ -207,8 +206,7 @@ class Link(Pollable):
                 self._peer_ended = True
                 self.pause_reading()  # it would be told of the end again and again
             else:
-                if isinstance(self._socket, ssl.SSLSocket) and not self._rest:
-                    self._say_goodbye()  # OpenSSL lets nobody resume a session that ended without
+                self._say_goodbye()  # OpenSSL lets nobody resume a session that ended without
                 self.lose("closed by the peer")
         elif not self._finishing:
             self._handler.received(data, self._clock())
@@ -249,8 +247,7 @@ class Link(Pollable):
                 self._end_sending()
 
     def _end_sending(self) -> None:
-        if isinstance(self._socket, ssl.SSLSocket):
-            self._say_goodbye()
+        self._say_goodbye()
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as exc:
@@ -264,9 +261,12 @@ class Link(Pollable):
         self._pending = None
 
     def _say_goodbye(self) -> None:
+        """To a TLS peer, unless it was said, or would come amid what it was not sent whole."""
+        if not isinstance(self._socket, ssl.SSLSocket) or self._rest or self._draining:
+            return
         # Sends close_notify, then complains that the peer's has not come, or that the peer is gone.
         with contextlib.suppress(OSError, ValueError):
-            self._socket.unwrap()  # type: ignore[attr-defined]
+            self._socket.unwrap()
 
     def _want(self, events: int) -> None:
         if self.open and events != self._events:
