@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from balancer.snapshot import Likeness, Will
 from config.model import LikenessAction
 from health.state import Health
-from tests.support.probed import start
+from tests.support.probed import World, start
 
 
 class TestChecks:
@@ -106,6 +106,14 @@ class TestChecks:
             nursery.cancel_scope.cancel()
 
 
+async def unsafe_without_serving(world: World) -> None:
+    """The device `a` serves at no moment from now on until it is found unlike."""
+    for _ in range(400):
+        await trio.sleep(0.01)
+        assert "a" not in world.serving
+    assert world["a"].health is Health.UNSAFE
+
+
 class TestReconnect:
     async def test_enforced_nothing_is_served_between_the_loss_and_the_check(self, autojump_clock: MockClock) -> None:
         async with trio.open_nursery() as nursery:
@@ -136,10 +144,7 @@ class TestReconnect:
             scripted.restarts_after = b"GPKM"  # the last probe of a check
             while scripted.restarts_after:
                 await trio.sleep(0.1)
-            for _ in range(400):
-                await trio.sleep(0.01)
-                assert "a" not in world.serving
-            assert world["a"].health is Health.UNSAFE
+            await unsafe_without_serving(world)
             nursery.cancel_scope.cancel()
 
     async def test_who_is_connected_anew_is_not_taken_for_who_was_lost_just_before(
@@ -163,10 +168,7 @@ class TestReconnect:
             assert "a" in world.serving
             while restarts:
                 await trio.sleep(0.01)
-            for _ in range(400):
-                await trio.sleep(0.01)
-                assert "a" not in world.serving
-            assert device.health is Health.UNSAFE
+            await unsafe_without_serving(world)
             nursery.cancel_scope.cancel()
 
     async def test_observed_it_serves_at_once_and_is_checked_soon(self, autojump_clock: MockClock) -> None:

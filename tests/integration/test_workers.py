@@ -267,18 +267,19 @@ async def test_what_one_worker_doubts_the_other_looks_at_though_its_turn_is_far(
         client = await serving.client()
         device.workload.latency = Constant(30.0)
 
-        async def ask_in_vain() -> None:
-            with suppress(Closed):
-                await client.request(ECHO)
-
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask_in_vain)
+            nursery.start_soon(_ask_in_vain, client, ECHO)
 
             def who_knows() -> set[object]:
                 return {line["worker"] for line in serving.lines("device health", health="down")}
 
             await serving.until(lambda: len(who_knows()) == 2, 12.0)
             nursery.cancel_scope.cancel()
+
+
+async def _ask_in_vain(client: ExcryptClient, request: bytes) -> None:
+    with suppress(Closed):
+        await client.request(request)
 
 
 def _refused(address: tuple[str, int]) -> bool:
@@ -294,12 +295,8 @@ async def test_who_asks_for_the_end_again_and_again_need_not_wait(pki: PkiFiles,
         client = await serving.client()
         device.workload.latency = Constant(60.0)
 
-        async def ask_in_vain() -> None:
-            with suppress(Closed):
-                await client.request(_LATE)
-
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask_in_vain)
+            nursery.start_soon(_ask_in_vain, client, _LATE)
             await serving.until(lambda: device.journal.count(_LATE))
             serving.proxy.send(signal.SIGTERM)
             await serving.until(lambda: len(serving.lines("draining")) == 2)
