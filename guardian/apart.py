@@ -1,6 +1,7 @@
 """Work for a process of its own: a thread would take the interpreter from the requests again and again.
 
 The process is started by the first question, and ended with its user. Nothing secret goes there: snapshots hold none.
+It runs while a core is idle. Where that was not enough once, its successors share the cores with the proxy.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import structlog
 import trio
 
 from . import processes
-from .answering import DONE, LENGTH, framed
+from .answering import DONE, LENGTH, SHARING, framed
 from .logs import RateLimited
 
 _LONGEST: Final = 67_108_864  # bytes of an answer
+_IDLE_PATIENCE: Final = 2.0  # seconds of one answer, while it is made where a core is idle
 _REST: Final = 5.0  # seconds after a failure in which nobody is kept waiting for another
 
 
@@ -31,10 +33,11 @@ class FaultError(Exception):
 
 class Apart:
     def __init__(self, module: str, patience: float) -> None:
-        """``module`` calls `answering.answer`. ``patience``: seconds of one answer, its start included."""
+        """``module`` calls `answering.answer`. ``patience``: seconds of one answer, its start included, at most."""
         self._module = module
         self._patience = patience
         self._process: trio.Process | None = None
+        self._sharing = False
         self._failed: float | None = None  # when, last
         self._faults = RateLimited()
         self._log = structlog.get_logger()
@@ -59,12 +62,14 @@ class Apart:
         """
         if self._failed is not None and trio.current_time() - self._failed < _REST:
             raise GoneError
+        patience = self._patience if self._sharing else min(self._patience, _IDLE_PATIENCE)
         try:
-            with trio.fail_after(self._patience, shield=True):
+            with trio.fail_after(patience, shield=True):
                 said = await self._ask(framed(question))
         except (OSError, EOFError, trio.BrokenResourceError, trio.TooSlowError) as exc:
             await self._end()
             self._failed = trio.current_time()
+            self._sharing = self._sharing or isinstance(exc, trio.TooSlowError)
             held = self._faults.admit(self._failed)
             if held is not None:
                 event = "a process of ours fails: its work is done in a thread"
@@ -79,7 +84,7 @@ class Apart:
         if process is None or process.poll() is not None:
             await self._end()
             process = self._process = await trio.lowlevel.open_process(
-                processes.command(self._module),
+                [*processes.command(self._module), *[SHARING] * self._sharing],
                 env=processes.environment(os.environ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

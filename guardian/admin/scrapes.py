@@ -1,7 +1,7 @@
 """`GET /metrics`: rendered off the loop, once for all who ask at about the same time.
 
-A hundred scrapes a second cost four renderings; where one takes long, fewer, so that they take a tenth of a core. Each
-is compressed once, as Prometheus asks for it: to write hundreds of kilobytes for each scrape costs more than that.
+A hundred scrapes a second cost four renderings; where one takes long, fewer, so that they take a twentieth of a core.
+Each is compressed once, as Prometheus asks for it: to write hundreds of kilobytes for each scrape costs more than that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .message import Response
 FRESH: Final = 0.25  # seconds: who asks so soon after a rendering was begun gets the same
 STALE: Final = 1.0  # seconds: and nobody gets an older one, however long renderings take
 OLDEST: Final = 2.0  # seconds: while a rendering is made, who asks gets the one before it, unless that is older
-_SHARE: Final = 10.0  # times the CPU time of a rendering until the next: a tenth of a core at most, up to `STALE`
+_SHARE: Final = 20.0  # times the CPU time of a rendering until the next: a twentieth of a core at most, up to `STALE`
 _VARY: Final = {"Vary": "Accept, Accept-Encoding"}
 _KINDS: Final = 4  # kept: there are two formats, and what clients make up in `Accept` must not fill the memory
 

@@ -21,6 +21,11 @@ PATIENCE = 30.0
 WARNING = "a process of ours fails: its work is done in a thread"
 
 
+@pytest.fixture(autouse=True)
+def _on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardian.apart._IDLE_PATIENCE", PATIENCE)
+
+
 def question(accept: str = "") -> bytes:
     return encode(Question(version="1", accept=accept, snapshot=packed_snapshot(operable.proxy()), own=()))
 
@@ -75,6 +80,28 @@ async def test_one_that_hangs_is_ended_and_the_log_says_so(monkeypatch: pytest.M
             await apart.ask(question())
         assert [entry["event"] for entry in logs] == [WARNING]
         assert former.returncode == -signal.SIGKILL
+
+
+async def test_it_takes_idle_cores_and_where_there_are_none_its_successor_shares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("guardian.apart._REST", 0.0)
+    async with Apart(MODULE, PATIENCE) as apart:
+        await apart.ask(question())
+        assert os.sched_getscheduler(pid_of(apart)) == os.SCHED_IDLE
+        os.kill(pid_of(apart), signal.SIGSTOP)  # as one that never gets a core
+        monkeypatch.setattr("guardian.apart._IDLE_PATIENCE", 0.1)
+        with structlog.testing.capture_logs() as logs, pytest.raises(GoneError):
+            await apart.ask(question())
+        assert [entry["event"] for entry in logs] == [WARNING]
+        for _ in range(2):  # the second is started since the first has ended, which says nothing of the cores
+            await apart.ask(question())
+            successor = apart._process
+            assert successor is not None
+            assert os.sched_getscheduler(successor.pid) == os.SCHED_OTHER
+            assert os.getpriority(os.PRIO_PROCESS, successor.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+            successor.kill()
+            await successor.wait()
 
 
 @pytest.mark.parametrize("found", ["/nowhere/python", "true", "yes"])

@@ -126,6 +126,15 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", 9100), timeout=2
 """
 
 
+SCRAPE_AND_FIND_ITS_MAKER = """
+import os, pathlib, urllib.request
+urllib.request.urlopen("http://127.0.0.1:9190/metrics", timeout=20).read()
+for folder in pathlib.Path("/proc").glob("[1-9]*"):
+    if b"guardian.metrics.apart" in folder.joinpath("cmdline").read_bytes().split(bytes(1)):
+        print({os.SCHED_IDLE: "IDLE", os.SCHED_OTHER: "OTHER"}[os.sched_getscheduler(int(folder.name))])
+"""
+
+
 def ask(machine: Machine, request: str = "[AOECHO;AGhere;]") -> str:
     return machine.run("python3", "-c", ASK, request).stdout.strip()
 
@@ -149,6 +158,9 @@ def test_the_service_as_installed(machine: Machine) -> None:
         "root 700", "guardian 750", "guardian 750",
     ]  # fmt: skip
     assert machine.run("stat", "-c", "%U", "/var/lib/guardian/payments.journal").stdout.strip() == "guardian"
+
+    # What is looked at is made by a process that gives way: the sandbox lets it.
+    assert machine.run("python3", "-c", SCRAPE_AND_FIND_ITS_MAKER).stdout.split() == ["IDLE"]
 
     # A reload: as it should be, and refused.
     config = machine.folder / CONFIG[1:]
