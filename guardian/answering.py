@@ -27,7 +27,7 @@ def answer(work: Callable[[bytes], bytes]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the proxy, which is still looked at while it drains
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):  # where a sandbox forbids it
-        if SHARING in sys.argv[1:]:
+        if SHARING in sys.argv[2:]:
             os.nice(_NICE)
         else:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -84,7 +84,7 @@ class Apart:
         if process is None or process.poll() is not None:
             await self._end()
             process = self._process = await trio.lowlevel.open_process(
-                [*processes.command(self._module), *[SHARING] * self._sharing],
+                processes.command(self._module, *[SHARING] * self._sharing),
                 env=processes.environment(os.environ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

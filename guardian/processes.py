@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import site
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
-
-import guardian
 
 from . import handover, notify
 
-_PACKAGES: Final = Path(guardian.__file__).parent.parent
+# It finds what we do: an isolated interpreter is not told by the environment, and the working directory has no say.
+_PROGRAM: Final = "import importlib, sys; sys.path[:] = {path!r}; sys.exit(importlib.import_module(sys.argv[1]).main())"
 _FOR_US_ALONE: Final = frozenset(
     (
         handover.VARIABLE,
@@ -27,16 +23,13 @@ _FOR_US_ALONE: Final = frozenset(
 )
 
 
-def command(module: str) -> list[str]:
-    """The interpreter is asked for the same as this one was. Never a module of the working directory (-P)."""
-    flags = ["-I"] if sys.flags.isolated else ["-P"]
-    return [sys.executable, *flags, *["-O"] * sys.flags.optimize, "-m", module]
+def command(module: str, *arguments: str) -> list[str]:
+    """It calls ``main()`` of ``module``, which finds ``arguments`` in ``sys.argv[2:]``."""
+    flags = ["-I" if sys.flags.isolated else "-P", *["-S"] * sys.flags.no_site, *["-O"] * sys.flags.optimize]
+    program = _PROGRAM.format(path=[folder for folder in sys.path if folder])
+    return [sys.executable, *flags, "-c", program, module, *arguments]
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """``ours`` but for what our parent says to us alone; it finds the same packages as this process."""
-    kept = {name: value for name, value in ours.items() if name not in _FOR_US_ALONE}
-    searched = [each for each in kept.get("PYTHONPATH", "").split(os.pathsep) if each]
-    if str(_PACKAGES) not in (*searched, *site.getsitepackages()):
-        kept["PYTHONPATH"] = os.pathsep.join((str(_PACKAGES), *searched))
-    return kept
+    """``ours`` but for what our parent says to us alone."""
+    return {name: value for name, value in ours.items() if name not in _FOR_US_ALONE}

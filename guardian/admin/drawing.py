@@ -1,4 +1,4 @@
-"""Frames as JSON, one after the other, in whatever process: `python -m guardian.admin.drawing` is one that draws."""
+"""Frames as JSON, one after the other, in whatever process: one of our own does nothing else."""
 
 from __future__ import annotations
 
@@ -82,6 +82,6 @@ def _json(values: object) -> str:
     return msgspec.json.encode(values).decode()
 
 
-if __name__ == "__main__":
+def main() -> None:
     drawer = Drawer()
     answer(lambda question: encode(drawer.draw(unpacked_sight(question))))

@@ -1,4 +1,4 @@
-"""Renders snapshots in a process of its own, which the proxy starts: `python -m guardian.metrics.apart`."""
+"""Renders snapshots in a process of its own, which the proxy starts."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def rendered(question: bytes) -> bytes:
     return encode(compressed(unpacked_snapshot(asked.snapshot), asked.version, asked.accept, asked.own))
 
 
-if __name__ == "__main__":
+def main() -> None:
     answer(rendered)

@@ -1,4 +1,4 @@
-"""`python -m guardian.workers.main`: one worker. Its supervisor starts it; see `handing`."""
+"""One worker, in a process of its own. Its supervisor starts it; see `handing`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,3 @@ async def _serve(given: Handing, logs: LogHandle) -> None:
 async def _show_life(worker: Worker, proxy: Proxy, channel: Channel) -> None:
     await worker.serves.wait()  # until then no listener accepts, which looks as if it hung
     await Wellbeing(proxy, Word(channel), ALIVE_EVERY).run()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

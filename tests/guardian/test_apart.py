@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,27 @@ async def test_it_is_found_from_any_folder_and_nothing_is_found_there(
     monkeypatch.chdir(tmp_path)
     async with Apart(MODULE, PATIENCE) as apart:
         assert await apart.ask(question())
+
+
+ASK = """
+import sys
+sys.path[:0] = {path!r}
+import trio
+from guardian.apart import Apart
+async def ask():
+    async with Apart("guardian.metrics.apart", 30.0) as apart:
+        return await apart.ask(bytes.fromhex(sys.argv[1]))
+sys.stdout.buffer.write(trio.run(ask))
+"""
+
+
+@pytest.mark.parametrize("flags", ["-I", "-IS", "-P"])
+def test_it_finds_what_its_parent_found_however_that_was_told_where(flags: str, tmp_path: Path) -> None:
+    """As the program of the Debian package, which appends to ``sys.path``, and as one that got PYTHONPATH."""
+    program = ASK.format(path=[folder for folder in sys.path if folder])
+    done = subprocess.run(
+        [sys.executable, flags, "-c", program, question().hex()],
+        capture_output=True, check=False, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, timeout=60,
+    )  # fmt: skip
+    assert done.stderr == b""
+    assert read_text(done.stdout).zipped

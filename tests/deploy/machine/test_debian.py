@@ -126,13 +126,25 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", 9100), timeout=2
 """
 
 
-SCRAPE_AND_FIND_ITS_MAKER = """
-import os, pathlib, urllib.request
-urllib.request.urlopen("http://127.0.0.1:9190/metrics", timeout=20).read()
+PROCESSES_OF = """
+import os, pathlib, sys
 for folder in pathlib.Path("/proc").glob("[1-9]*"):
-    if b"guardian.metrics.apart" in folder.joinpath("cmdline").read_bytes().split(bytes(1)):
+    words = folder.joinpath("cmdline").read_bytes().split(bytes(1))
+    if sys.argv[1].encode() in words and int(folder.name) != os.getpid():
         print({os.SCHED_IDLE: "IDLE", os.SCHED_OTHER: "OTHER"}[os.sched_getscheduler(int(folder.name))])
 """
+SCRAPE = 'import urllib.request; urllib.request.urlopen("http://127.0.0.1:9190/metrics", timeout=20).read()'
+
+
+def processes_of(machine: Machine, module: str) -> list[str]:
+    """The scheduling policy of each process of ours that runs that module."""
+    return machine.run("python3", "-c", PROCESSES_OF, module).stdout.split()
+
+
+def makers(machine: Machine) -> list[str]:
+    """Of metrics, once they were asked for."""
+    machine.run("python3", "-c", SCRAPE)
+    return processes_of(machine, "guardian.metrics.apart")
 
 
 def ask(machine: Machine, request: str = "[AOECHO;AGhere;]") -> str:
@@ -160,7 +172,7 @@ def test_the_service_as_installed(machine: Machine) -> None:
     assert machine.run("stat", "-c", "%U", "/var/lib/guardian/payments.journal").stdout.strip() == "guardian"
 
     # What is looked at is made by a process that gives way: the sandbox lets it.
-    assert machine.run("python3", "-c", SCRAPE_AND_FIND_ITS_MAKER).stdout.split() == ["IDLE"]
+    assert makers(machine) == ["IDLE"]
 
     # A reload: as it should be, and refused.
     config = machine.folder / CONFIG[1:]
@@ -204,6 +216,14 @@ def test_the_service_as_installed(machine: Machine) -> None:
     machine.until("guardian", "status")
     assert ask(machine) == "[AOECHO;AGhere;]"
     assert "watchdog" in machine.run("journalctl", "--no-pager", "-u", UNIT).stdout.lower()
+
+    # Several workers, in the same sandbox.
+    config.write_text(f"workers: 2\n{good}")
+    machine.run("systemctl", "restart", UNIT)
+    assert processes_of(machine, "guardian.workers.main") == ["OTHER"] * 2
+    assert {ask(machine) for _ in range(4)} == {"[AOECHO;AGhere;]"}
+    config.write_text(good)
+    machine.run("systemctl", "restart", UNIT)
 
     # The package once more: what ran is started anew. Then it is removed, with all that runs.
     machine.run("sh", "-c", "dpkg -i /root/guardian-hsm_*.deb", timeout=120)
