@@ -30,8 +30,8 @@ _BLOCKED: Final = frozenset({"TIME", "GPKD"})  # by the configuration of the com
 
 
 @click.command()
-@click.option("--rounds", default=4, show_default=True, help="Runs with, and as many without.")
-@click.option("--seconds", default=5.0, show_default=True, help="Of each run.")
+@click.option("--rounds", default=12, show_default=True, help="Runs with, and as many without.")
+@click.option("--seconds", default=4.0, show_default=True, help="Of each run.")
 @click.option("--clients", default=8, show_default=True)
 @click.option("--delay", default=2000, show_default=True, help="Microseconds a device takes.")
 @click.option("--scrapes", default=100, show_default=True, help="A second.")
