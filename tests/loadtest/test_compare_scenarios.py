@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
@@ -174,8 +175,24 @@ def test_another_interpreter_of_the_same_version_runs_guardian() -> None:
     other = interpreter.find_other()
     if other is None:
         pytest.skip("there is no other interpreter of this version")
-    command = [*interpreter.command_of(other), "--version"]
+    command = [*interpreter.command_of(other.command), "--version"]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     ours = subprocess.run([find_guardian(), "--version"], capture_output=True, text=True, check=True, timeout=30)
     assert told.returncode == 0, told.stderr
     assert told.stdout == ours.stdout, "the same version, and the data path compiled where ours is"
+
+
+def test_another_interpreter_is_not_ours_by_another_name(tmp_path: Path) -> None:
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    program = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+    for place, text in (
+        ("chooses", program),
+        ("fails", "#!/bin/sh\nexit 1\n"),
+        ("other", "#!/bin/sh\nprintf '/elsewhere\\n3.11.99\\n'\n"),
+    ):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / name).write_text(text)
+        (tmp_path / place / name).chmod(0o755)
+    assert interpreter.find_other([str(tmp_path / place) for place in ("nothing", "chooses", "fails")]) is None
+    found = interpreter.find_other([str(tmp_path / place) for place in ("chooses", "fails", "other")])
+    assert found == interpreter.Interpreter(tmp_path / "other" / name, "3.11.99")

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from loadtest.compare.contenders import Contender
 from loadtest.compare.readings import Figure
 from loadtest.compare.stage import Stage
@@ -19,18 +21,30 @@ from loadtest.compare.workshop import Workshop
 from .scenario import Scenario
 
 CLIENTS: Final = 64
-_PLACES: Final = ("/usr/bin", "/usr/local/bin")
 _CALL: Final = "import sys; from guardian.cli import main; sys.argv[0] = 'guardian'; main()"
+_FACTS: Final = "import platform, sys; print(sys.base_prefix, platform.python_version(), sep='\\n')"
 
 
-def find_other(places: Sequence[str] = _PLACES) -> Path | None:
-    """One of the same version, which can load what ours has installed, in another place than ours."""
+@attrs.frozen
+class Interpreter:
+    command: Path
+    version: str
+
+
+def find_other(places: Sequence[str] | None = None) -> Interpreter | None:
+    """The first in ``places`` (those of PATH) of the same version, which can load what ours has installed.
+
+    It must not be ours by another name: managers of interpreters have programs that choose one.
+    """
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    own = Path(sys.base_prefix).resolve()
-    for place in places:
+    for place in os.get_exec_path() if places is None else places:
         found = Path(place, name)
-        if os.access(found, os.X_OK) and not found.resolve().is_relative_to(own):
-            return found
+        if not os.access(found, os.X_OK):
+            continue
+        said = subprocess.run([found, "-c", _FACTS], capture_output=True, text=True, check=False, timeout=10)
+        prefix, _, version = said.stdout.strip().partition("\n")
+        if not said.returncode and prefix != sys.base_prefix:
+            return Interpreter(found, version)
     return None
 
 
@@ -43,13 +57,6 @@ def command_of(interpreter: Path) -> list[str | Path]:
     source = Path(found.origin).parents[1]
     path = str(installed) if (installed / "guardian").is_dir() else f"{source}:{installed}"
     return ["env", f"PYTHONPATH={path}", interpreter, "-P", "-c", _CALL]  # -P: nothing from the current folder
-
-
-def _version(interpreter: Path) -> str:
-    code = "import platform; print(platform.python_version())"
-    return subprocess.run(
-        [interpreter, "-c", code], capture_output=True, text=True, check=True, timeout=10
-    ).stdout.strip()
 
 
 def _contenders(stage: Stage, other: Path) -> list[tuple[Contender, Contender]]:
@@ -73,11 +80,11 @@ def _measure(workshop: Workshop, stage: Stage, contender: Contender, turn: int) 
 def run(workshop: Workshop) -> None:
     other = find_other()
     if other is None:
-        workshop.remarks.append("interpreter: no other interpreter of this version was found in " + ", ".join(_PLACES))
+        workshop.remarks.append("interpreter: no other interpreter of this version was found")
         return
-    workshop.remarks.append(f"interpreter: the other one is {other}, Python {_version(other)}")
+    workshop.remarks.append(f"interpreter: the other one is Python {other.version}")
     with workshop.stage() as stage:
-        contenders = _contenders(stage, other)
+        contenders = _contenders(stage, other.command)
         for turn in range(1, min(3, workshop.effort.rounds) + 1):
             for ours, its in contenders:
                 cost = _measure(workshop, stage, ours, turn)
@@ -91,7 +98,7 @@ SCENARIO: Final = Scenario(
     title="Another interpreter",
     note=(
         f"{CLIENTS} clients, as in the first table, with the interpreter that runs this and with another of"
-        " the same version, such as the distribution's, which is built with optimisation. The same packages,"
+        " the same version. Distributions build theirs with optimisation. The same packages,"
         " the same compiled data path."
     ),
     figures=[
