@@ -23,11 +23,6 @@ PATIENCE = 30.0
 WARNING = "a process of ours fails: its work is done in a thread"
 
 
-@pytest.fixture(autouse=True)
-def _on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guardian.apart._IDLE_PATIENCE", PATIENCE)
-
-
 def question(accept: str = "") -> bytes:
     return encode(Question(version="1", accept=accept, snapshot=packed_snapshot(operable.proxy()), own=()))
 
