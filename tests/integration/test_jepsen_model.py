@@ -35,8 +35,8 @@ async def performed(folder: Path, seconds: float, bug: Bug | None, *deeds: str) 
         proxy = ModelProxy(addresses, server, client_tls(pki, "id0"), ALL.quorum, random, bug)
         await nursery.start(proxy.run)
 
-        async def states() -> list[dict[str, Any]]:
-            return proxy.states()
+        async def states() -> dict[str, Any]:
+            return {"devices": proxy.states(), "writes": {"under_way": False}}
 
         operator = Operator(devices, states, every=0.3 if bug is None else 1.5)
         nemesis = Nemesis(devices, random, trio.sleep_forever, operator.in_service, deeds, 0.4)

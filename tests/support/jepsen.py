@@ -32,7 +32,7 @@ from .checkers import Violation, check
 from .estate import client_tls, configuration, device_tls
 from .histories import History, Promises
 from .lives import BLOCKED, Client, Traffic, Who
-from .nemesis import BUSY, DEEDS, KEY_DEEDS, WORKER_DEEDS, Nemesis, Operator, devices_of
+from .nemesis import BUSY, DEEDS, KEY_DEEDS, WORKER_DEEDS, Nemesis, Operator, group_of
 from .process import Running, running
 
 CLIENTS: Final = 30
@@ -146,11 +146,11 @@ class _Proxy:
             raise LookupError
         return self.current.address
 
-    async def status(self) -> list[dict[str, Any]]:
+    async def status(self) -> dict[str, Any]:
         """Raises OSError while nobody serves."""
         if self.current is None:
             raise OSError
-        return await devices_of(self.current.admin)
+        return await group_of(self.current.admin)
 
 
 async def perform(plan: Plan, folder: Path) -> Result:

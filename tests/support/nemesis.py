@@ -138,11 +138,13 @@ class Nemesis:
 class Operator:
     """Gives every device that the proxy calls unsafe the key table of one in service, as a vendor's tools would.
 
-    A device of `doubtful` is never copied from: the proxy may not have seen yet what happened to it.
+    A device of `doubtful` is never copied from: the proxy may not have seen yet what happened to it. Nor is anything
+    copied in the middle of a write, or where one has run since the proxy was asked: its answer is late by then, the
+    device may serve and have the write, and the copy would take that away.
     """
 
     devices: Mapping[str, SimulatedDevice]
-    status: Callable[[], Awaitable[list[dict[str, Any]]]]  # devices as `/status` lists them; OSError where nobody says
+    status: Callable[[], Awaitable[dict[str, Any]]]  # the group as `/status` shows it; OSError where nobody says
     doubtful: Set[str] = frozenset()
     every: float = 0.3  # seconds between two looks
     copies: int = 0
@@ -159,22 +161,28 @@ class Operator:
     async def look(self) -> dict[str, str]:
         """Do it once. The health of each device, "in service" where it is; empty when the proxy is not there."""
         self.states = {}
+        before = self._versions()
         try:
-            listed = await self.status()
+            group = await self.status()
         except OSError:
             return {}
+        listed = group["devices"]
         serving = [entry for entry in listed if entry["in_service"] and entry["name"] not in self.doubtful]
         serving.sort(key=lambda entry: entry["role"] != "primary")
-        for entry in listed:
-            if entry["health"] == "unsafe" and serving:
-                self.devices[entry["name"]].hsm.table = self.devices[serving[0]["name"]].hsm.table.copy()
-                self.copies += 1
+        if serving and not group["writes"]["under_way"] and self._versions() == before:
+            for entry in listed:
+                if entry["health"] == "unsafe":
+                    self.devices[entry["name"]].hsm.table = self.devices[serving[0]["name"]].hsm.table.copy()
+                    self.copies += 1
         self.states = {entry["name"]: "in service" if entry["in_service"] else entry["health"] for entry in listed}
         return self.states
 
+    def _versions(self) -> dict[str, int]:
+        return {name: device.hsm.table.version for name, device in self.devices.items()}
 
-async def devices_of(address: tuple[str, int]) -> list[dict[str, Any]]:
-    """The devices of the only group in `/status`. Raises OSError."""
+
+async def group_of(address: tuple[str, int]) -> dict[str, Any]:
+    """The only group in `/status`. Raises OSError."""
     request = f"GET /status HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nConnection: close\r\n\r\n"
     received = b""
     with trio.move_on_after(2):
@@ -186,7 +194,7 @@ async def devices_of(address: tuple[str, int]) -> list[dict[str, Any]]:
         except trio.BrokenResourceError as exc:
             raise OSError from exc
     try:
-        listed: list[dict[str, Any]] = json.loads(received.partition(b"\r\n\r\n")[2])["groups"][0]["devices"]
+        group: dict[str, Any] = json.loads(received.partition(b"\r\n\r\n")[2])["groups"][0]
     except (ValueError, LookupError) as exc:
         raise OSError("no status") from exc
-    return listed
+    return group
