@@ -50,8 +50,13 @@ def _check_admin(admin: Draft, report: Report) -> None:
             _private(path, place, report)
             _not_empty(path, place, report)
     bind = admin.values.get("bind")
-    if isinstance(bind, UnixBind) and not bind.path.parent.is_dir():
-        report.error(admin.at("bind"), f"names {bind.path}, whose folder does not exist, must be in one that does")
+    if isinstance(bind, UnixBind):
+        try:
+            if not bind.path.parent.is_dir():
+                wrong = f"names {bind.path}, whose folder does not exist, must be in one that does"
+                report.error(admin.at("bind"), wrong)
+        except PermissionError:
+            report.error(admin.at("bind"), f"names {bind.path}, whose folder cannot be entered by who runs this")
 
 
 def _check_journal(writes: Draft, report: Report, *, needed: bool) -> None:
@@ -80,6 +85,8 @@ def _writable(path: Path, place: Place, report: Report, why: str) -> None:
             report.error(place, f"names {path}, whose folder does not exist, must be in one that does")
         elif not os.access(path.parent, os.W_OK | os.X_OK):
             report.error(place, f"names {path}, whose folder cannot be written: {why}")
+    except PermissionError:
+        report.error(place, f"names {path}, whose folder cannot be entered by who runs this")
     except (OSError, ValueError):
         report.error(place, f"names {path}, and no file can have that name")
 
@@ -89,8 +96,7 @@ def _check_audit(audit: Draft, report: Report) -> None:
     path, place = audit.values.get("file"), audit.at("file")
     if path is not None:
         _writable(path, place, report, "the file is renamed there when it is long")
-        if path.is_file():
-            _private(path, place, report)
+        _private(path, place, report)
     key = audit.values.get("key_file")
     if key is not None and _readable(key, audit.at("key_file"), report):
         _private(key, audit.at("key_file"), report)
@@ -141,10 +147,11 @@ def _check(tls: Draft, report: Report, now: datetime) -> None:
 def _check_pair(tls: Draft, report: Report, now: datetime) -> None:
     """Our own certificate, its key and the key's password."""
     fields = [name for name in ("certificate", "key", "key_password_file") if tls.values.get(name) is not None]
+    alone = "key" not in fields and "key" not in tls.broken  # its file holds the key too
     # Every one is looked at, so that two missing files are two problems.
     readable = [_readable(tls.values[name], tls.at(name), report) for name in fields]
     for name, opened in zip(fields, readable, strict=True):
-        if opened and (name != "certificate" or "key" not in fields):
+        if opened and (name != "certificate" or alone):
             _private(tls.values[name], tls.at(name), report)
     if "certificate" not in fields or not all(readable) or tls.broken & {"certificate", "key", "key_password_file"}:
         return

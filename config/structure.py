@@ -27,6 +27,9 @@ _VARIABLE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _SECRET: Final = re.compile(r"pass(word|phrase|wd)?$|pwd$|pin$|secret$|token$|private_key$")
 _UNIONS: Final = (typing.Union, types.UnionType)
 _HINTS: Final[dict[type[Any], dict[str, Any]]] = {}
+_REMEDIES: Final = {
+    "CREDENTIALS_DIRECTORY": "systemd sets it for the service alone; here set it to the folder of the keys",
+}
 _SECRET_FILES: Final = {"token": "token_file", "secret": "token_file"}
 
 
@@ -269,9 +272,8 @@ class Reader:
                 raise WrongValueError("has a ${ that is no substitution, must be ${env:NAME}")
             value = self._environment.get(variable[1])
             if value is None:
-                raise WrongValueError(
-                    f"uses the environment variable {variable[1]}, which is not set: set it, or write the value"
-                )
+                remedy = _REMEDIES.get(variable[1], "set it, or write the value")
+                raise WrongValueError(f"uses the environment variable {variable[1]}, which is not set: {remedy}")
             self._report.keep_secret(value, found[0])
             return value
 

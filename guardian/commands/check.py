@@ -10,6 +10,8 @@ import click
 
 from guardian import console
 
+from .credentials import environment
+
 if TYPE_CHECKING:
     from config.model import Config
 
@@ -34,7 +36,7 @@ def check(config: Path) -> int:
     """
     from config.loader import load  # noqa: PLC0415 (YAML, cattrs and cryptography)
 
-    loaded = load(config, read_files=True)
+    loaded = load(config, read_files=True, environment=environment())
     for problem in loaded.problems:
         console.say(f"{problem}{' (only a warning)' if problem.severity == 'warning' else ''}")
     if loaded.config is None:

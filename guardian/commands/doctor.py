@@ -13,6 +13,8 @@ import click
 from guardian import console
 from guardian.remote import RefusedError, Remote, UnreachableError, remote_for, shows_to_others
 
+from .credentials import environment
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
@@ -112,7 +114,7 @@ def _load(path: Path, findings: _Told) -> Config | None:
     from config.loader import load  # noqa: PLC0415 (YAML, cattrs and cryptography)
     from guardian.doctor.finding import ok, problem, warning  # noqa: PLC0415
 
-    loaded = load(path, read_files=True)
+    loaded = load(path, read_files=True, environment=environment())
     for each in loaded.problems:
         findings.say((problem if each.severity == "error" else warning)("configuration", str(each)))
     if loaded.config is not None and not loaded.problems:

@@ -12,6 +12,8 @@ import click
 
 from guardian import console
 
+from .credentials import environment
+
 if TYPE_CHECKING:
     from config.catalogue import Catalogue
     from config.fxpkcs11 import ClientFile
@@ -107,7 +109,7 @@ def _load(path: Path) -> tuple[Config, Catalogue] | None:
     from config.catalogue import load_catalogue  # noqa: PLC0415 (YAML and cattrs)
     from config.loader import load  # noqa: PLC0415
 
-    loaded = load(path)
+    loaded = load(path, environment=environment())
     if loaded.config is None:
         for problem in loaded.errors:
             console.say(str(problem), err=True)

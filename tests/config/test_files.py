@@ -239,6 +239,39 @@ def test_certificate_file_that_holds_its_key_is_a_secret_too(pki: Pki) -> None:
     assert pki.load(text).problems == ()
 
 
+def test_a_certificate_is_no_secret_where_only_its_key_is_wrong(pki: Pki) -> None:
+    """Else who has no credentials would be told to hide what everybody may see."""
+    found = pki.load(EXAMPLE.replace("key: pki/guardian-client.key", 'key: "${env:CREDENTIALS_DIRECTORY}/client.key"'))
+    assert [(p.path, p.severity) for p in found.problems] == [(f"{G}.key", "error")]
+    assert "systemd sets it for the service alone" in found.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by", "where"),
+    [
+        ("journal: writes.journal", "journal: locked/writes.journal", "groups.payments.writes.journal"),
+        ("admin:\n", "audit: {file: locked/audit.jsonl}\nadmin:\n", "audit.file"),
+        ("  bind: 127.0.0.1:9190", "  bind: unix:locked/in/admin.sock", "admin.bind"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_nobody_here_may_enter(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch, replaced: str, by: str, where: str
+) -> None:
+    (pki.folder / "locked").mkdir()
+    real = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if pki.folder / "locked" in path.parents:  # root may enter any
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert replaced in EXAMPLE
+    _, path, severity, message = pki.one(EXAMPLE.replace(replaced, by))
+    assert (path, severity) == (where, "error")
+    assert "whose folder cannot be entered by who runs this" in message
+
+
 def test_device_override_is_said_at_the_device(pki: Pki) -> None:
     text = EXAMPLE.replace("role: backup", "role: backup, tls: {ca: [pki/none.crt]}")
     assert pki.one(text)[:3] == (33, "groups.payments.devices.hsm3.tls.ca[0]", "error")

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -110,9 +110,12 @@ def running(folder: Path, *arguments: str) -> Iterator[Machine]:
         for _ in range(600):
             assert nspawn.poll() is None, (folder.parent / f"{folder.name}.console").read_text()
             found = children.read_text().split()
-            # Until its own process 1 has been started, what is seen is nspawn's own.
-            if found and "systemd-nspawn" not in Path(f"/proc/{found[0]}/cmdline").read_text():
-                leader = int(found[0])
+            # Until its process 1 has been started, what is seen is nspawn's own; of one that ends there are no words.
+            for child in found:
+                with suppress(OSError):
+                    words = Path(f"/proc/{child}/cmdline").read_text()
+                    leader = 0 if not words or "systemd-nspawn" in words else int(child)
+            if leader:
                 break
             time.sleep(0.05)
         assert leader, "nothing was started"

@@ -171,6 +171,22 @@ def test_the_service_as_installed(machine: Machine) -> None:
     ]  # fmt: skip
     assert machine.run("stat", "-c", "%U", "/var/lib/guardian/payments.journal").stdout.strip() == "guardian"
 
+    # An operator's commands find the keys that systemd gave the service; who may not read them is told so.
+    for user in ("root", "guardian"):
+        said = machine.run("setpriv", f"--reuid={user}", "--clear-groups", "guardian", "doctor", CONFIG).stdout
+        assert "device payments/hsm3: 127.0.0.32:9101 answers" in said, said
+        assert (
+            machine.run("setpriv", f"--reuid={user}", "--clear-groups", "guardian", "check", CONFIG).stdout.count("\n")
+            == 1
+        )
+    refused = machine.run(
+        "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "guardian", "check", CONFIG, check=False
+    )
+    assert refused.returncode == 1
+    assert "payments.journal, whose folder cannot be entered" in refused.stdout
+    assert refused.stdout.count("systemd sets it for the service alone") == 2, refused.stdout
+    assert "only a warning" not in refused.stdout
+
     # What is looked at is made by a process that gives way: the sandbox lets it.
     assert makers(machine) == ["IDLE"]
 
