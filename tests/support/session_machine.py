@@ -109,8 +109,10 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.parties)
     @rule(which=picks, user=st.sampled_from(sorted(PASSWORDS)))
     def log_in(self, which: int, user: bytes) -> None:
+        self._log_in(self.parties[which % len(self.parties)], user)
+
+    def _log_in(self, party: Party, user: bytes) -> None:
         """All the way, where nothing is in the way."""
-        party = self.parties[which % len(self.parties)]
         self.world.say(party, self.world.login(party, user))
         for _ in range(4):
             self.world.step()
@@ -125,6 +127,20 @@ class SessionMachine(RuleBasedStateMachine):
             self.world.say(party, self.world.login(party, user), *(self._request(party, "read") for _ in range(3)))
         for _ in range(8):
             self.world.step()
+
+    @precondition(lambda self: self.parties)
+    @rule(which=picks, user=st.sampled_from(sorted(PASSWORDS)), rounds=st.integers(0, 3))
+    def log_out_and_leave(self, which: int, user: bytes, rounds: int) -> None:
+        """Before the answer, or soon after it."""
+        party = self.parties[which % len(self.parties)]
+        self._log_in(party, user)
+        if party.gone:
+            return
+        self.world.say(party, self._request(party, "logout"))
+        for _ in range(rounds):
+            self.world.step()
+        if not party.gone:
+            self.world.leave(party)
 
     @precondition(lambda self: self.parties)
     @rule(which=picks, politely=st.booleans())
