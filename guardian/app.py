@@ -24,6 +24,7 @@ from .admin.listening import listen_admin
 from .admin.making import in_processes
 from .admin.server import serve_admin
 from .events import Actor, Kind
+from .first_look import first_look
 from .handover import Inheritance, Line, inherited
 from .installation import data_path, version
 from .interpreter import share_the_interpreter
@@ -171,6 +172,8 @@ class _Application:
         bound = await nursery.start(self._serve_admin)
         for unused in self._offered.close():
             self._log.warning("a socket was handed over that no listener takes", socket=unused)
+        if self._predecessor is None:
+            await first_look(proxy.devices)
         proxy.state = ProxyState.SERVING
         if self._predecessor is not None:
             await self._predecessor.become_the_service()  # until then it may end us, as if we had never been

@@ -15,6 +15,7 @@ from config.catalogue import load_catalogue
 from config.credentials import CredentialError
 from config.loader import Loaded, load
 from config.model import Admin, Audit, Config, Shutdown
+from guardian.first_look import first_look
 from guardian.lifecycle import Drain
 from guardian.proxy import Proxy
 from guardian.ready import Ready, make_ready
@@ -125,6 +126,7 @@ class Worker:
         self._proxy.withdraw()
 
     async def _let_in(self) -> None:
+        await first_look(self._proxy.devices)
         if not self._told_to_drain.is_set():
             self._proxy.state = ProxyState.SERVING
             self._proxy.intake.let_in()

@@ -16,6 +16,7 @@ from config.model import Bind
 from guardian.pki import PkiFiles
 from guardian.sockets import listen_everywhere
 from loadtest.simhsm.device import SimulatedDevice
+from loadtest.simhsm.latency import Constant
 from tests.support.admin_port import ask
 from tests.support.estate import client_tls, configuration, device_tls
 from tests.support.excrypt_client import ExcryptClient
@@ -73,6 +74,22 @@ async def test_systemd_hears_of_start_reload_health_and_stop(
         proxy.send(signal.SIGTERM)
         await until("STOPPING=1")
         assert await proxy.process.wait() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_who_comes_first_finds_a_device(
+    pki: PkiFiles, tmp_path: Path, nursery: trio.Nursery, workers: int
+) -> None:
+    """After a restart clients wait in systemd's sockets: each was told that there is no device."""
+    started = SimulatedDevice("hsm1", tls=device_tls(pki, "hsm1"), latency=Constant(0.4))
+    await nursery.start(started.serve)
+    path = tmp_path / "guardian.yaml"
+    text = configuration(pki, {"hsm1": f'address: "127.0.0.1:{started.port}", role: primary'})
+    path.write_text(f"workers: {workers}\n{text}")
+    async with running(path) as proxy:
+        client = await ExcryptClient.connect(proxy.address, client_tls(pki, "vault-1"))
+        assert await client.request(ECHO) == ECHO
+        client.close()
 
 
 @pytest.mark.skipif(ACTIVATE is None, reason="needs systemd-socket-activate (Debian: systemd)")
