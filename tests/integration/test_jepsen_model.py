@@ -67,10 +67,10 @@ async def test_a_proxy_that_keeps_its_promises_violates_nothing(tmp_path: Path) 
     ("bug", "deeds", "checker"),
     [
         (Bug.SERVES_BEHIND, ("empty",), "no_device_behind_serves"),
-        (Bug.RESENDS, ("trouble",), "writes_run_once"),
+        (Bug.RESENDS, ("swallow",), "writes_run_once"),
         (Bug.HASTY, ("cut",), "successes_reach_the_quorum"),
         (Bug.FORGETS, ("cut",), "logins_follow"),
-        (Bug.DENIES, ("trouble",), "refused_reached_nobody"),
+        (Bug.DENIES, ("swallow",), "refused_reached_nobody"),
     ],
     ids=[bug.value for bug in Bug],
 )

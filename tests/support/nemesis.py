@@ -17,6 +17,7 @@ from loadtest.simhsm.faults import Fault, FaultMix
 DEEDS: Final = ("proxy", "kill", "hang", "cut", "trouble")
 KEY_DEEDS: Final = ("empty", "old")  # after which a device must not serve
 WORKER_DEEDS: Final = ("worker",)  # where there are several
+WRITES: Final = ("TIME", "GPKA", "GPKD")  # that clients send
 MOST_IN_TROUBLE: Final = 2  # devices at once
 BUSY: Final = 100  # requests a second that a machine with time for us does at least
 NOTICED: Final = 1.0  # seconds after which the proxy has seen what happened
@@ -36,7 +37,7 @@ class Nemesis:
     random: Random
     kill_proxy: Callable[[], Awaitable[None]]
     in_service: Callable[[str], bool]
-    deeds: Sequence[str]  # of DEEDS
+    deeds: Sequence[str]  # of DEEDS and those below, or "swallow"
     pace: float = 1.0  # seconds between two deeds, on average
     diary: list[tuple[float, str]] = attrs.field(factory=list)
     requests: Callable[[], int] | None = None  # sent so far: the next deed waits until clients have seen the last one
@@ -83,6 +84,7 @@ class Nemesis:
             "hang": self._hang,
             "cut": self._cut,
             "trouble": self._trouble,
+            "swallow": self._swallow,
             "empty": self._empty,
             "old": self._old,
         }
@@ -129,6 +131,14 @@ class Nemesis:
         await trio.sleep(self.random.uniform(0.3, 1.5))
         device.fault = None
         self._note(f"{name} is reliable again")
+
+    async def _swallow(self, name: str, device: SimulatedDevice) -> None:
+        """Every write is run and loses its answer: what "trouble" brings about now and then."""
+        self._note(f"{name} answers no write")
+        device.fault = Fault.reset(*WRITES)
+        await trio.sleep(self.random.uniform(0.3, 1.5))
+        device.fault = None
+        self._note(f"{name} answers writes again")
 
     def _note(self, text: str) -> None:
         self.diary.append((time.monotonic(), text))
