@@ -89,8 +89,11 @@ class Changes:
         yield from (f"{field}: changed" for field in self.fields if field not in restart)
 
 
-def diff(old: Config, new: Config) -> Changes:
-    """What is different in ``new``. Things are the same by name; files are compared by path, not by content."""
+def diff(old: Config, new: Config, started: Config | None = None) -> Changes:
+    """What is different in ``new``. Things are the same by name; files are compared by path, not by content.
+
+    ``started``: what the process was started on, where that is not ``old``: what needs a restart is new since then.
+    """
     listeners, groups = _Pairs(old.listeners, new.listeners), _Pairs(old.groups, new.groups)
     return Changes(
         listeners_added=listeners.added,
@@ -105,8 +108,16 @@ def diff(old: Config, new: Config) -> Changes:
         groups_changed=tuple(
             change for before, after in groups.both if (change := _group_change(before, after)) is not None
         ),
-        fields=tuple(path for name in _OF_CONFIG for path in _changed(getattr(old, name), getattr(new, name), name)),
+        fields=(
+            *(path for path in _outside(old, new) if path not in _RESTART),
+            *(path for path in _outside(started or old, new) if path in _RESTART),
+        ),
     )
+
+
+def _outside(old: Config, new: Config) -> Iterator[str]:
+    for name in _OF_CONFIG:
+        yield from _changed(getattr(old, name), getattr(new, name), name)
 
 
 def _group_change(before: Group, after: Group) -> GroupChange | None:

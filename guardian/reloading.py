@@ -103,6 +103,7 @@ class Reloading:
         """``applied`` is called with each configuration that a reload has made the running one. ``manager`` hears."""
         self.file = file.absolute()
         self.loaded = loaded
+        self._started = loaded.config
         self.loaded_at = datetime.now(UTC)
         self.refused = ""
         self.fingerprint = _fingerprint(loaded, proxy.certificates)
@@ -144,7 +145,7 @@ class Reloading:
         result = self._result(
             dry_run,
             problems=loaded.problems,
-            changes=diff(self._proxy.config, config),
+            changes=diff(self._proxy.config, config, self._started),
             renewed=tuple(_renewed(self._proxy.certificates, ready.certificates)),
         )
         try:

@@ -109,8 +109,14 @@ def test_only_what_a_reload_cannot_do_needs_a_restart(tmp_path: Path) -> None:
         ("bind: 127.0.0.1:9190", "bind: 127.0.0.1:9191\n  token_file: t"),
         ("slow_start: 15s", "slow_start: 1s"),
     )
-    assert changes.fields == ("admin.bind", "admin.token_file")
+    assert set(changes.fields) == {"admin.bind", "admin.token_file"}
     assert changes.needs_restart == ("admin.bind",)
+
+
+def test_what_needs_a_restart_is_said_until_there_was_one(tmp_path: Path) -> None:
+    started, more = read(tmp_path, EXAMPLE), read(tmp_path, EXAMPLE.replace("workers: 1", "workers: 2"))
+    assert diff(more, more, started).needs_restart == ("workers",)
+    assert not diff(more, started, started)
 
 
 def test_listeners_and_groups_come_and_go(tmp_path: Path) -> None:

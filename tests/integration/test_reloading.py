@@ -69,6 +69,17 @@ async def test_a_dry_run_says_what_would_change_and_changes_nothing(pki: PkiFile
         assert (await reloading.reload(NIGHT_SHIFT, dry_run=True)).lines == ()
 
 
+async def test_what_needs_a_restart_is_said_after_the_reload_too(pki: PkiFiles, tmp_path: Path) -> None:
+    async with reloadable(pki, tmp_path) as (world, reloading, _):
+        text = world.config.read_text()
+        world.config.write_text(f"workers: 2\n{text}")
+        for dry_run in (True, False, True):
+            result = await reloading.reload(NIGHT_SHIFT, dry_run=dry_run)
+            assert (result.ok, result.lines) == (True, ("workers: changed, needs a restart",))
+        world.config.write_text(text)
+        assert (await reloading.reload(NIGHT_SHIFT)).lines == ()
+
+
 async def test_a_wrong_file_is_refused_with_its_lines(pki: PkiFiles, tmp_path: Path) -> None:
     async with reloadable(pki, tmp_path) as (world, reloading, applied):
         client = await world.client()

@@ -28,16 +28,27 @@ def test_a_number_is_that_many_however_many_cores_there_are(tmp_path: Path) -> N
     ],
 )
 def test_auto_is_the_cores_that_may_be_used(tmp_path: Path, quota: str, most: int) -> None:
-    file = tmp_path / "cpu.max"
-    file.write_text(quota)
-    assert worker_count("auto", file) == min(_CORES, most)
+    (tmp_path / "cpu.max").write_text(quota)
+    assert worker_count("auto", tmp_path, tmp_path / "none") == min(_CORES, most)
+
+
+@pytest.mark.parametrize("where", ["system.slice/guardian.service", "system.slice"])
+def test_auto_knows_the_quota_of_a_service_and_of_its_slice(tmp_path: Path, where: str) -> None:
+    (tmp_path / "system.slice" / "guardian.service").mkdir(parents=True)
+    (tmp_path / "system.slice" / "guardian.service" / "cpu.max").write_text("max 100000\n")
+    (tmp_path / where / "cpu.max").write_text("100000 100000\n")
+    ours = tmp_path / "cgroup"
+    ours.write_text("0::/system.slice/guardian.service\n")
+    assert worker_count("auto", tmp_path, ours) == 1
+    ours.write_text("0::/user.slice\n")
+    assert worker_count("auto", tmp_path, ours) == min(_CORES, 64)
 
 
 def test_auto_without_a_quota_is_all_cores_of_the_process(tmp_path: Path) -> None:
     allowed = os.sched_getaffinity(0)
-    assert worker_count("auto", tmp_path / "none") == min(_CORES, 64)
+    assert worker_count("auto", tmp_path / "none", tmp_path / "none") == min(_CORES, 64)
     os.sched_setaffinity(0, {min(allowed)})
     try:
-        assert worker_count("auto", tmp_path / "none") == 1
+        assert worker_count("auto", tmp_path / "none", tmp_path / "none") == 1
     finally:
         os.sched_setaffinity(0, allowed)
