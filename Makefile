@@ -28,6 +28,8 @@ demo: setup
 COMPILED := installation life failover crosstalk refusals pinned sessions writes context arriving reload
 # Half as many again as processors: many tests wait, for processes, screens and time-outs of their own.
 PARALLEL = -n $(or $(JOBS),$(shell $(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)) * 3 // 2)')) --dist worksteal
+# Kept, so that not each process compiles each test anew, wherever the environment says not to.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup
 ifeq ($(ARGS),)
 	@case "$$($(BIN)/guardian --version)" in *compiled) \
