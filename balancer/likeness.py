@@ -184,8 +184,12 @@ class GroupLikeness:
 
     def reference_for(self, device: Device) -> Device | None:
         """Whom to ask together with this device; None where nobody fit can be reached."""
-        fit = [other for other in self.devices if other is not device and _fit_as_reference(other)]
+        fit = [other for other in self.devices if other is not device and self.vouches_for(other)]
         return min(fit, key=lambda other: (not _is_primary(other), other.is_backup), default=None)
+
+    def vouches_for(self, device: Device) -> bool:
+        """Whether others may be compared with it: it was shown alike, and nothing has been said against it since."""
+        return device.likeness.state is Likeness.ALIKE and _reachable(device)
 
     def without_reference(self, portrait: Portrait) -> Comparison | None:
         """The comparison with what was last seen; None where nothing was."""
@@ -292,10 +296,6 @@ def _nobody_looks() -> None:
 
 def _is_primary(device: Device) -> bool:
     return device.settings.role is Role.PRIMARY and not device.leaving
-
-
-def _fit_as_reference(device: Device) -> bool:
-    return device.likeness.state is Likeness.ALIKE and _reachable(device)
 
 
 def _reachable(device: Device) -> bool:

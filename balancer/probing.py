@@ -99,6 +99,8 @@ class Prober:
         if reference is None:
             return portrait, likeness.without_reference(portrait)
         theirs, ours = await self._portraits(reference, device)
+        if not likeness.vouches_for(reference):  # whoever was asked again in its name may have lost its keys
+            raise PingFailed(f"{reference.name}, which it is compared with, was lost or found unlike meanwhile")
         likeness.showed(reference, theirs, self._clock())
         return ours, compare(ours, theirs)
 

@@ -196,6 +196,23 @@ class TestReconnect:
             assert world.serving == {"a", "b"}
             nursery.cancel_scope.cancel()
 
+    async def test_a_reference_that_lost_its_table_while_it_was_asked_is_none_any_more(
+        self, autojump_clock: MockClock
+    ) -> None:
+        """Asked again after that, it would be the standard, and all others unlike it."""
+        async with trio.open_nursery() as nursery:
+            world = await start(nursery, "p", "a", "b", action=LikenessAction.ENFORCE)
+            await trio.sleep(10)
+            world.group.writes.behind.done += 1  # what was seen before is no measure for what is seen now
+            world.scripted["p"].restarts_after = b"GPKM"
+            world.group.likeness.recheck(world["a"], trio.current_time())
+            for _ in range(2000):
+                await trio.sleep(0.01)
+                assert world.serving >= {"a", "b"}
+            assert world.events("device unlike") == ["p"]
+            assert world["p"].health is Health.UNSAFE
+            nursery.cancel_scope.cancel()
+
     async def test_without_the_primary_at_the_start_enforced_nobody_serves_until_it_comes(
         self, autojump_clock: MockClock
     ) -> None:
