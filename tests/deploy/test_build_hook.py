@@ -77,9 +77,14 @@ needs_compiler = pytest.mark.skipif(
 
 
 @needs_compiler
-def test_the_data_path_is_compiled_once_for_the_same_sources(project: Path, tmp_path: Path) -> None:
+def test_it_is_compiled_once_for_the_same_sources_and_a_failure_ends_no_build(project: Path, tmp_path: Path) -> None:
+    failed = build(project, CC="false")
+    assert failed.code == 0
+    assert "compiling failed" in failed.said[-1]
+    assert not failed.extensions
+    assert failed.run(tmp_path / "failed") == "interpreted 1.0"
     first = build(project)
-    assert first.said[-1] == "guardian: the data path is compiled"
+    assert first.said[-1] == "guardian: the data path is compiled", "the failure was kept"
     assert not first.wheels[0].name.endswith("-none-any.whl")
     assert any(name.startswith("balancer/cost.") for name in first.extensions)
     assert first.run(tmp_path / "first") == "compiled 1.0"
@@ -109,16 +114,6 @@ def test_where_it_cannot_be_compiled_one_line_says_why_and_it_runs(
     assert built.wheels[0].name.endswith("-none-any.whl")
     assert not built.extensions
     assert built.run(tmp_path / "installed") == "interpreted 1.0"
-
-
-@needs_compiler
-def test_a_compiler_that_fails_is_no_failure_of_the_build(project: Path, tmp_path: Path) -> None:
-    built = build(project, CC="false")
-    assert built.code == 0
-    assert "compiling failed" in built.said[-1]
-    assert not built.extensions
-    assert built.run(tmp_path / "installed") == "interpreted 1.0"
-    assert build(project).extensions, "the failure was kept"
 
 
 def test_it_fails_only_where_that_was_asked_for(project: Path) -> None:
