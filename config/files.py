@@ -19,6 +19,7 @@ from .structure import Draft
 
 _SOON: Final = timedelta(days=30)
 _DAY: Final = "%Y-%m-%d"
+_RUN: Final = Path("/run")
 _FIELDS: Final = ("mode", "certificate", "key", "key_password_file", "ca", "crl")
 
 
@@ -53,8 +54,11 @@ def _check_admin(admin: Draft, report: Report) -> None:
     if isinstance(bind, UnixBind):
         try:
             if not bind.path.parent.is_dir():
-                wrong = f"names {bind.path}, whose folder does not exist, must be in one that does"
-                report.error(admin.at("bind"), wrong)
+                missing = f"names {bind.path}, whose folder does not exist"
+                if bind.path.parent.parent == _RUN:
+                    report.warn(admin.at("bind"), f"{missing}; systemd makes it at the start (RuntimeDirectory=)")
+                else:
+                    report.error(admin.at("bind"), f"{missing}, must be in one that does")
         except PermissionError:
             report.error(admin.at("bind"), f"names {bind.path}, whose folder cannot be entered by who runs this")
 

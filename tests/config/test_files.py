@@ -285,6 +285,15 @@ def test_clear_connections_need_no_files(tmp_path: Path) -> None:
     assert load(path, read_files=True).problems == ()
 
 
+def test_the_folder_of_the_admin_socket_may_be_made_by_systemd(pki: Pki) -> None:
+    """It is there only while the service runs, and a check comes before."""
+    at = "  bind: unix:{}/none-such/admin.sock".format
+    _, path, severity, message = pki.one(EXAMPLE.replace("  bind: 127.0.0.1:9190", at("/run")))
+    assert (path, severity) == ("admin.bind", "warning")
+    assert "RuntimeDirectory=" in message
+    assert pki.one(EXAMPLE.replace("  bind: 127.0.0.1:9190", at(pki.folder)))[1:3] == ("admin.bind", "error")
+
+
 def test_token_must_hold_something(pki: Pki) -> None:
     text = EXAMPLE.replace("admin:\n", "admin:\n  token_file: pki/token\n")
     assert pki.one(text)[:3] == (35, "admin.token_file", "error")
