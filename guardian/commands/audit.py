@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -23,9 +23,25 @@ _SHOWN_FAULTS: Final = 20
 _LONGEST_LINE: Final = 1_048_576  # bytes; no record is nearly as long, and a file without lines must not fill memory
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _COLUMNS: Final = ("TIME (UTC)", "KIND", "WHO", "FROM", "WHAT", "RESULT", "DETAIL")
-_FILES = click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
+
+
+class _Existing(click.Path):
+    """By itself it says of a file in a folder that may not be entered that there is none."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            Path(value).stat()
+        except PermissionError:
+            self.fail(f"{value} cannot be looked at by who runs this: its folder may not be entered", param, ctx)
+        except (OSError, ValueError):
+            pass  # told below
+        return super().convert(value, param, ctx)
+
+
+_FILES = click.argument("files", nargs=-1, required=True, metavar="FILE...", type=_Existing())
 
 
 @click.group()
@@ -58,8 +74,8 @@ def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 @_FILES
 @click.option("--since", metavar="HASH", callback=_hash, help="A hash that you wrote down: a record must have it.")
 @click.option(
-    "--key-file", "key_files", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE", help="The key of `audit.key_file`: every record must be made with it. Repeat it if it was changed.",
+    "--key-file", "key_files", multiple=True, type=_Existing(), metavar="FILE",
+    help="The key of `audit.key_file`: every record must be made with it. Repeat it if it was changed.",
 )  # fmt: skip
 @click.option(
     "--keyed-from", type=click.IntRange(min=1), metavar="N",

@@ -197,3 +197,16 @@ def test_the_auditors_own_program_agrees(log: Path) -> None:
 def test_a_file_without_records_proves_nothing(tmp_path: Path) -> None:
     (tmp_path / "audit.log").touch()
     assert execute(["audit", "verify", str(tmp_path / "audit.log")]) == 1
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered_is_not_said_to_be_missing(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stat(path: Path, *, follow_symlinks: bool = True) -> None:
+        raise PermissionError(13, "Permission denied", str(path))  # root may enter any
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert execute(["audit", "verify", str(log)]) == 2
+    said = capsys.readouterr().err
+    assert "its folder may not be entered" in said
+    assert "does not exist" not in said
