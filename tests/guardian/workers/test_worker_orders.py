@@ -44,6 +44,7 @@ class FakeProxy:
         self.cannot = ""  # adopt, for this reason
         self.intake = self
         self.addresses = {"excrypt": "127.0.0.1:9100"}
+        self.devices = ()  # none that has to be looked at first
 
     def hold_back(self) -> None:
         self.steps.append("hold back")
