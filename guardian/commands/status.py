@@ -27,11 +27,13 @@ _COLUMNS: Final = (
 def status(remote: Remote, as_json: bool) -> int:
     """Show the groups and devices of a running proxy.
 
-    Exit code 1 if a group has no usable device.
+    Exit code 1 if a group has no usable device, or the proxy is still starting.
     """
     found = remote.status()
     groups = found["groups"]
     console.say(json.dumps(found, indent=1) if as_json else "\n".join(lines(found)))
+    if found.get("state") == "starting":
+        return 1  # several workers know no groups before the first serves
     return 0 if all(any(device.get("in_service") for device in group.get("devices", ())) for group in groups) else 1
 
 

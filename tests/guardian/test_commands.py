@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 import structlog
 import trio
 
-from balancer.snapshot import Will
+from balancer.snapshot import ProxyState, Will
 from config.model import Admin, Bind, Role, UnixBind
 from guardian.cli import execute
 from guardian.remote import remote_for
@@ -127,6 +128,12 @@ def test_a_group_without_a_usable_device_is_1(run: Run, options: tuple[str, ...]
         code, out, _ = run(url, "status", *options)
     assert code == 1
     assert "idle" in out
+
+
+def test_while_it_starts_it_is_1_though_no_group_is_known(run: Run) -> None:
+    starting = operable.proxy(state=ProxyState.STARTING, workers=(operable.worker(1, up=False),))
+    with admin_port(FakeProxy(attrs.evolve(starting, groups=()))) as url:
+        assert run(url, "status")[0] == 1
 
 
 def test_what_a_device_says_cannot_steer_a_terminal(run: Run) -> None:

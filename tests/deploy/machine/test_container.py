@@ -22,6 +22,7 @@ from tests.support.machines import BUILDER, CACHE, ROOT, RUNTIME, Machine, missi
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
 
 CONFIG = """\
+workers: 2
 listeners:
   - name: excrypt
     bind: 0.0.0.0:9100
@@ -170,6 +171,7 @@ def test_the_image(image: dict[str, Any], container: Running) -> None:
         f"--key {device}.key --ca /etc/guardian/ca.crt --user guardian-client >/dev/null 2>&1 &",
     )  # fmt: skip
     container.until("guardian", "status")
+    assert container.run("guardian", "status").stdout.startswith("proxy serving, 2 of 2 workers\n")
     assert container.run("guardian", "--version").stdout.strip().endswith("compiled")
 
     # Nothing to write, nothing to build with.
