@@ -195,6 +195,8 @@ class _Served:
                 if answer is None or (first is not None and answer != first):
                     proxy.behind.add(name)
                     continue
+                if first is None and error_of(answer) is not None:
+                    return answer  # refused: it ran nowhere, and whoever ran it after all would be unlike the others
                 first, have = answer, have + 1
                 if proxy.bug is Bug.HASTY:
                     return answer
